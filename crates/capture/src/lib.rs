@@ -1,0 +1,1 @@
+//! Sources of packets: capture files, interfaces, NFQUEUE.

@@ -1,0 +1,4 @@
+//! The command line of Portcullis.
+#![forbid(unsafe_code)]
+
+fn main() {}

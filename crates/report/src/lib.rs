@@ -1,0 +1,2 @@
+//! Event and alert records, their EVE encoding, sinks and statistics.
+#![forbid(unsafe_code)]
