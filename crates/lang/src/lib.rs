@@ -1,14 +1,30 @@
 //! What both Portcullis languages share: source files, spans, tokens, diagnostics, types, expressions and the scheme.
+//!
+//! From text to something checked it goes this way: [`Sources`] holds the texts, [`Diagnostic`]s say what is wrong with them, under
+//! a stable [`Code`], and [`Expression`]s are what grammars and policies have in common.
 #![forbid(unsafe_code)]
 
+mod codes;
+mod diagnostic;
 mod direction;
+mod expression;
 mod formula;
+mod limits;
 pub mod scheme;
+mod source;
 mod value;
 
+pub use codes::Code;
+pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use direction::{Direction, Side};
+pub use expression::{
+    BinaryOperator, Expression, ExpressionKind, Member, Name, Occurrence, Path, Quantifier, Set, Template, TemplatePart, Text,
+    TextOperator, UnaryOperator,
+};
 pub use formula::{Arithmetic, Comparison, Formula, Host, Place, Position, Scope, decimal, is_in, trimmed};
+pub use limits::{MAX_DIAGNOSTICS, MAX_EXPRESSION_HEIGHT, MAX_NESTING, MAX_SOURCE_BYTES};
 pub use scheme::{
     AnomalyId, CaseValue, EventId, EventKind, EventType, FieldInfo, Layout, Presence, ProtocolScheme, StateId, Type,
 };
+pub use source::{LineColumn, Source, SourceId, Sources, Span};
 pub use value::{Truth, Value};
