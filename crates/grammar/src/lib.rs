@@ -3,5 +3,6 @@
 
 pub mod model;
 mod record;
+pub mod syntax;
 
 pub use record::{Record, Slot, Slots};

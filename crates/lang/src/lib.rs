@@ -18,8 +18,8 @@ pub use codes::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use direction::{Direction, Side};
 pub use expression::{
-    BinaryOperator, Expression, ExpressionKind, Member, Name, Occurrence, Path, Quantifier, Set, Template, TemplatePart, Text,
-    TextOperator, UnaryOperator,
+    BinaryOperator, Expression, ExpressionKind, Member, Name, Occurrence, Path, Quantifier, Set, Template,
+    TemplatePart, Text, TextOperator, UnaryOperator,
 };
 pub use formula::{Arithmetic, Comparison, Formula, Host, Place, Position, Scope, decimal, is_in, trimmed};
 pub use limits::{MAX_DIAGNOSTICS, MAX_EXPRESSION_HEIGHT, MAX_NESTING, MAX_SOURCE_BYTES};

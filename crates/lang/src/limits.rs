@@ -13,4 +13,4 @@ pub const MAX_EXPRESSION_HEIGHT: usize = 256;
 pub const MAX_DIAGNOSTICS: usize = 100;
 
 /// How long a word may be for "did you mean" to look for its neighbours, in characters.
-pub const MAX_SUGGESTION_LENGTH: usize = 64;
+pub(crate) const MAX_SUGGESTION_LENGTH: usize = 64;

@@ -23,11 +23,7 @@ impl Span {
 
     /// The shortest span that covers this one and `other`, which has to be of the same source.
     pub fn to(self, other: Span) -> Span {
-        Span {
-            source: self.source,
-            start: self.start.min(other.start),
-            end: self.end.max(other.end),
-        }
+        Span { source: self.source, start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 
     /// The empty span at the end of this one, for "something is missing here".
