@@ -158,6 +158,11 @@ pub enum Item {
         items: Vec<Item>,
     },
     /// `choose EXPR { ... }`: by value. No branch and no `else` that fits is a parse error.
+    ///
+    /// Fields of the same name and type in several branches share one slot and one [`FieldInfo`]: its presence is that of
+    /// any of them, and where all branches have it, it is always there. The same holds for [`Item::Choose`].
+    ///
+    /// [`FieldInfo`]: portcullis_lang::FieldInfo
     Switch {
         /// What is chosen by.
         on: Formula,
@@ -286,10 +291,13 @@ pub enum Shape {
         /// Most.
         max: u32,
     },
-    /// To a delimiter within the window; no delimiter is a parse error.
+    /// To a delimiter within the window (`until`, `upto`); no delimiter is a parse error unless `or_end`.
     Until {
         /// The delimiter.
-        delimiter: Box<[u8]>,
+        delimiter: Delimiter,
+        /// Whether the end of the window will do too. So it is where the delimiter is a class: `upto [^A-Z]` takes
+        /// what is there of A to Z, possibly nothing.
+        or_end: bool,
         /// The octet that begins and ends a stretch in which the delimiter does not count. A stretch without an end
         /// does not count as one: then the first delimiter after its beginning is taken.
         quote: Option<u8>,
@@ -323,6 +331,15 @@ pub enum Shape {
     Newline,
     /// The end of the window.
     End,
+}
+
+/// What ends a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delimiter {
+    /// This text; never empty.
+    Text(Box<[u8]>),
+    /// Any octet of a class.
+    Class(ClassSet),
 }
 
 /// What is made of the octets of a field.
@@ -615,6 +632,13 @@ pub enum Expect {
         fold: bool,
         /// The branches.
         arms: Vec<(Vec<CaseValue>, Expect)>,
+        /// None of them.
+        otherwise: Box<Expect>,
+    },
+    /// `up choose { "\x16" => tls_hello  else => command }`: the first octets decide.
+    First {
+        /// The branches, disjoint (C4).
+        arms: Vec<(First, Expect)>,
         /// None of them.
         otherwise: Box<Expect>,
     },
