@@ -5,11 +5,11 @@
 //! and a record's cost lies in its bytes; a policy merges its tests before it comes here.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::scheme::CaseValue;
+use crate::text_set::TextSet;
 use crate::value::{Truth, Value};
 
 /// Where a value lives.
@@ -96,14 +96,12 @@ pub enum Formula {
         /// Whether letters are the same in either case.
         fold: bool,
     },
-    /// `A in LIST`: text that is an entry of a policy's list.
+    /// `A in LIST`: text that an entry of a policy's list stands for, in any case.
     InList {
         /// What is looked for.
         value: Box<Formula>,
-        /// The list's entries; in lower case if `fold`.
-        entries: Arc<HashSet<Box<[u8]>>>,
-        /// Whether letters are the same in either case.
-        fold: bool,
+        /// The list's entries.
+        entries: Arc<TextSet>,
     },
     /// `A in NETWORKS`: an address in one of these networks (address, prefix length in bits).
     InNetworks {
@@ -267,9 +265,8 @@ impl Formula {
                 compare(*operator, &left.value(host), &right.value(host), *fold)
             }
             Formula::In { value, set, fold } => with_known(&value.value(host), |value| is_in(value, set, *fold)),
-            Formula::InList { value, entries, fold } => with_known(&value.value(host), |value| match value {
-                Value::Bytes(bytes) if *fold => entries.contains(bytes.to_ascii_lowercase().as_slice()),
-                Value::Bytes(bytes) => entries.contains(bytes.as_ref()),
+            Formula::InList { value, entries } => with_known(&value.value(host), |value| match value {
+                Value::Bytes(bytes) => entries.contains(bytes),
                 _ => false,
             }),
             Formula::InNetworks { value, networks } => with_known(&value.value(host), |value| match value {

@@ -12,6 +12,7 @@ mod formula;
 mod limits;
 pub mod scheme;
 mod source;
+mod text_set;
 mod value;
 
 pub use codes::Code;
@@ -27,4 +28,5 @@ pub use scheme::{
     AnomalyId, CaseValue, EventId, EventKind, EventType, FieldInfo, Layout, Presence, ProtocolScheme, StateId, Type,
 };
 pub use source::{LineColumn, Source, SourceId, Sources, Span};
+pub use text_set::TextSet;
 pub use value::{Truth, Value};
