@@ -10,9 +10,15 @@ mod direction;
 mod expression;
 mod formula;
 mod limits;
+mod operators;
+mod parser;
+mod render;
 pub mod scheme;
 mod source;
+mod suggest;
+mod template;
 mod text_set;
+mod token;
 mod value;
 
 pub use codes::Code;
@@ -24,9 +30,14 @@ pub use expression::{
 };
 pub use formula::{Arithmetic, Comparison, Formula, Host, Place, Position, Scope, decimal, is_in, trimmed};
 pub use limits::{MAX_DIAGNOSTICS, MAX_EXPRESSION_HEIGHT, MAX_NESTING, MAX_SOURCE_BYTES};
+pub use operators::is_keyword;
+pub use parser::{Comment, Leftovers, Parsed, Parser, Reported};
+pub use render::{render, render_all, render_json};
 pub use scheme::{
     AnomalyId, CaseValue, EventId, EventKind, EventType, FieldInfo, Layout, Presence, ProtocolScheme, StateId, Type,
 };
 pub use source::{LineColumn, Source, SourceId, Sources, Span};
+pub use suggest::suggest;
 pub use text_set::TextSet;
+pub use token::{Fault, Symbol, Token, TokenKind, comments_between, lex, lex_class};
 pub use value::{Truth, Value};
