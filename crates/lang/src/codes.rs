@@ -45,6 +45,7 @@ codes! {
     S5 "Nested too deep or too large."
     S6 "Not supported yet."
     S7 "The same name or clause twice."
+    S8 "List that cannot be read."
     C1 "Unknown name."
     C2 "Rule that is never reached."
     C3 "State that cannot be reached, has no way out, or where nothing can happen."

@@ -84,9 +84,13 @@ impl TextSet {
         !self.stems.is_empty()
     }
 
-    /// The entries that are whole texts, in lower case and in no order.
-    pub fn exact(&self) -> impl Iterator<Item = &[u8]> {
-        self.exact.iter().map(AsRef::as_ref)
+    /// All entries in lower case, sorted: whole texts as they are, stems from their dot on.
+    ///
+    /// So `filename ends with any risky` looks for what `filename in risky` would take for a stem.
+    pub fn entries(&self) -> Vec<Box<[u8]>> {
+        let mut entries: Vec<Box<[u8]>> = self.exact.iter().chain(&self.stems).cloned().collect();
+        entries.sort_unstable();
+        entries
     }
 }
 
@@ -134,6 +138,7 @@ mod tests {
         assert!(set.contains(b"a.evil.test") && set.contains(b"a.b.EVIL.test.") && set.contains(b"x.example.com"));
         assert!(!set.contains(b"evil.test") && !set.contains(b"notevil.test") && !set.contains(b".evil.test"));
         assert!(!set.contains(b"evil.test.com"));
+        assert_eq!(set.entries(), [b".evil.test"[..].into(), b".example.com"[..].into()] as [Box<[u8]>; 2]);
     }
 
     #[test]
