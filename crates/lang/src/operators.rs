@@ -62,7 +62,7 @@ impl Parser<'_> {
 
     /// Reads one operand: a literal, `a.b["c"]`, or an expression in brackets.
     pub fn operand(&mut self) -> Parsed<Expression> {
-        self.primary(Suffixes::None).map(|tree| tree.expression)
+        self.primary().map(|tree| tree.expression)
     }
 
     /// Whether the next token can begin an operand.
@@ -185,7 +185,7 @@ impl Parser<'_> {
                 if self.peek().kind != TokenKind::Regex {
                     return Err(self.unexpected("a regular expression such as /[a-z]+/ after `matches`"));
                 }
-                let pattern = self.primary(suffixes)?;
+                let pattern = self.primary()?;
                 self.pair(left, pattern, ExpressionKind::Matches)?
             }
             (None, "is") => self.shape(left)?,
@@ -311,9 +311,9 @@ impl Parser<'_> {
         }
         if self.at_prefix("join") {
             self.advance();
-            let list = self.nested(|p| p.primary(suffixes))?;
+            let list = self.nested(Parser::primary)?;
             self.expect_word("with", "after what is to be joined")?;
-            let separator = self.nested(|p| p.primary(suffixes))?;
+            let separator = self.nested(Parser::primary)?;
             let tree = self.pair(list, separator, ExpressionKind::Join)?;
             let span = self.since(start);
             return Ok(Tree { expression: Expression { span, ..tree.expression }, ..tree });
@@ -324,7 +324,7 @@ impl Parser<'_> {
                 return self.quantified(word, quantifier, start, suffixes);
             }
         }
-        self.primary(suffixes)
+        self.primary()
     }
 
     // Whether this word is next and an operand follows: otherwise it is a name.
@@ -342,7 +342,7 @@ impl Parser<'_> {
     }
 
     fn quantified(&mut self, word: &str, quantifier: Quantifier, start: Span, suffixes: Suffixes) -> Parsed<Tree> {
-        let path = self.nested(|p| p.primary(suffixes))?;
+        let path = self.nested(Parser::primary)?;
         if !self.at_test_operator() && !self.at_words("not", "in") {
             let expected = format!("a test of each element after `{word} ...`");
             let diagnostic = self.unexpected_here(&expected).help(format!("for example `{word} lines.code == 250`"));
@@ -405,7 +405,7 @@ impl Parser<'_> {
     }
 
     // A literal, a name, brackets; then `.name` and `[index]`.
-    fn primary(&mut self, suffixes: Suffixes) -> Parsed<Tree> {
+    fn primary(&mut self) -> Parsed<Tree> {
         let token = self.peek();
         let kind = match token.kind {
             TokenKind::Word if self.at_operand() => {
@@ -443,13 +443,11 @@ impl Parser<'_> {
                 return self.selections(tree);
             }
             TokenKind::Symbol(Symbol::BracketOpen) => return self.nested(Parser::list),
-            _ => {
-                let _ = suffixes;
-                return Err(self.unexpected("a value"));
-            }
+            _ => return Err(self.unexpected("a value")),
         };
         let tree = self.tree(kind, self.since(token.span), 0)?;
-        self.selections(tree)
+        // A number or a text has no fields: a `[` behind it begins something else.
+        if token.kind == TokenKind::Word { self.selections(tree) } else { Ok(tree) }
     }
 
     fn list(&mut self) -> Parsed<Tree> {

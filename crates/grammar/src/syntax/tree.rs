@@ -3,7 +3,7 @@
 //! Spans are part of every node and no part of equality: two trees are equal if they say the same, wherever it was written. That
 //! is what the formatter's tests compare.
 
-use portcullis_lang::{Direction, Expression, Name, Path, SourceId, Span, Text};
+use portcullis_lang::{Comment, Direction, Expression, Name, Path, SourceId, Span, Text};
 
 mod element;
 mod machine;
@@ -24,18 +24,8 @@ pub struct File {
 
 impl PartialEq for File {
     fn eq(&self, other: &File) -> bool {
-        let texts = |file: &File| file.comments.iter().map(|comment| comment.text.clone()).collect::<Vec<_>>();
-        self.items == other.items && texts(self) == texts(other)
+        self.items == other.items && self.comments == other.comments
     }
-}
-
-/// A comment, from `#` to the end of its line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Comment {
-    /// The comment with its `#`, without blanks at its end.
-    pub text: String,
-    /// Where.
-    pub span: Span,
 }
 
 /// A section of a grammar file.
@@ -124,7 +114,7 @@ impl PartialEq for SpanOf {
 /// One way to end a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineEnding {
-    /// `CRLF`, `LF` or `CR`.
+    /// `CRLF`, `LF`, `CR` or `NUL`.
     pub kind: LineEndingKind,
     /// The anomaly that its use is; none if it is as good as the first.
     pub anomaly: Option<Name>,
@@ -141,6 +131,8 @@ pub enum LineEndingKind {
     Lf,
     /// Carriage return alone.
     Cr,
+    /// `NUL`: an octet 0, which ends no line but is reported in them.
+    Nul,
 }
 
 /// The description of an anomaly for reports.

@@ -1,0 +1,3 @@
+//! Tests over whole grammars.
+
+mod samples;
