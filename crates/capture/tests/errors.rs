@@ -214,6 +214,18 @@ fn a_packet_that_is_too_long() {
 }
 
 #[test]
+fn the_bound_of_a_packet_is_exact() {
+    for (snapshot_length, limit) in [(65_535, 256 << 10), (300_000, 300_000), (u32::MAX, 1 << 20)] {
+        let with = |length: u32| {
+            let header = pcap_header(Order::Little, 0xa1b2_c3d4, 4, snapshot_length, 1);
+            [header, pcap_record(Order::Little, 1, 0, length, &vec![1; length as usize])].concat()
+        };
+        assert_eq!(read(&with(limit)).len(), 1);
+        assert_eq!(damage(&with(limit + 1), 0), (Damage::PacketTooLong { captured: limit + 1, limit }, 24));
+    }
+}
+
+#[test]
 fn two_captures_put_together() {
     let bytes = [usual_pcap(&[10, 20]), usual_pcap(&[30])].concat();
     assert_eq!(damage(&bytes, 2).0, Damage::SecondHeader);

@@ -29,6 +29,8 @@ fn classic_captures_of_every_magic_and_order() {
             assert_eq!(packets[2].data, b"third packet");
             assert_eq!(packets[2].number, 3);
             assert_eq!(packets[2].original_length, 60);
+            let mut file = open(&bytes).unwrap();
+            assert_eq!(file.next().unwrap().unwrap().missing(), 55);
             assert_eq!(packets[2].link, LinkType::Ethernet);
         }
     }
