@@ -1,0 +1,556 @@
+//! One TCP connection: which segments its two receivers accept, and what that does.
+//!
+//! The judgement is that of a Linux receiver (RFC 9293 with RFC 5961) as far as a passive reader
+//! can know it. Where the capture may be to blame for what looks wrong (lost or reordered packets,
+//! one side not captured), the segment is given the benefit of the doubt.
+
+use portcullis_lang::Direction;
+use portcullis_wire::{SequenceNumber, TcpFlags, TcpSegment, Timestamp};
+
+use crate::anomaly::{AnomalySet, StreamAnomaly};
+use crate::event::{EndReason, StreamEvent, StreamEventKind, StreamEvents};
+use crate::flow::{DirectionStatistics, FlowState};
+use crate::half::{Context, Half, Payload};
+use crate::limits::Limits;
+use crate::opening::{Greeting, Opening, ResetVerdict};
+use crate::slot::Class;
+
+/// How far from the next byte a reset or an acknowledgement may lie where no window is known.
+const BLIND_WINDOW: u64 = 1 << 20;
+
+/// A connection beyond its SYN.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    opening: Opening,
+    up: Half,
+    down: Half,
+    /// Data on the SYN, until the SYN-ACK says whether it counts.
+    syn_data: Option<Box<[u8]>>,
+    /// The first sequence number of a SYN that was ignored: a SYN-ACK that acknowledges it shows
+    /// that another connection has begun.
+    reopened: Option<(Direction, SequenceNumber)>,
+    /// When the table's timer for the flow fires.
+    pub(crate) timer: Timestamp,
+    /// The class of flows that the table counts it among.
+    pub(crate) listed: Class,
+    packets: u32,
+    /// How many packets of one direction came since the last of the other.
+    run: u32,
+    run_direction: Direction,
+    established: bool,
+    midstream: bool,
+    reset: bool,
+}
+
+/// Whether a combination of flags is one that no host sends (T13).
+pub(crate) fn is_invalid(flags: TcpFlags) -> bool {
+    let syn = flags.contains(TcpFlags::SYN);
+    let fin = flags.contains(TcpFlags::FIN);
+    let rst = flags.contains(TcpFlags::RST);
+    let ack = flags.contains(TcpFlags::ACK);
+    (syn && (fin || rst)) || (fin && rst) || (fin && !ack) || flags.is_empty()
+}
+
+/// Whether a segment has SYN and not ACK.
+pub(crate) fn is_syn(flags: TcpFlags) -> bool {
+    flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::ACK)
+}
+
+/// Whether a segment has SYN and ACK.
+pub(crate) fn is_syn_ack(flags: TcpFlags) -> bool {
+    flags.contains(TcpFlags::SYN | TcpFlags::ACK)
+}
+
+impl Connection {
+    /// Creates the state of a connection from that of its handshake.
+    pub(crate) fn new(opening: &Opening, midstream: bool, timer: Timestamp) -> Connection {
+        let mut connection = Connection {
+            opening: *opening,
+            up: Half::new(Direction::Up),
+            down: Half::new(Direction::Down),
+            syn_data: None,
+            reopened: None,
+            timer,
+            listed: Class::Embryonic,
+            packets: 0,
+            run: 0,
+            run_direction: Direction::Up,
+            established: false,
+            midstream,
+            reset: opening.is_reset(),
+        };
+        for direction in Direction::BOTH {
+            let half = connection.half_mut(direction);
+            half.statistics.packets = opening.packets(direction);
+            half.statistics.bytes = opening.bytes(direction);
+            half.statistics.flags = opening.flags[direction.index()];
+        }
+        let packets = connection.up.statistics.packets + connection.down.statistics.packets;
+        connection.packets = packets as u32;
+        connection.up.anomalies = opening.anomalies;
+        connection.synchronise();
+        connection
+    }
+
+    /// Whether the beginning of the connection was not seen.
+    pub(crate) fn is_midstream(&self) -> bool {
+        self.midstream
+    }
+
+    /// How far the connection has come.
+    pub(crate) fn state(&self) -> FlowState {
+        if self.reset {
+            return FlowState::Reset;
+        }
+        match (self.up.finished, self.down.finished) {
+            (true, true) => FlowState::Closed,
+            (true, false) | (false, true) => FlowState::Closing,
+            (false, false) if self.established => FlowState::Established,
+            (false, false) => FlowState::New,
+        }
+    }
+
+    /// The class of flows that the connection belongs to.
+    pub(crate) fn class(&self) -> Class {
+        Class::of(self.state())
+    }
+
+    /// Whether there is something that time may decide.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.up.is_waiting() || self.down.is_waiting()
+    }
+
+    /// Why the connection ends if nothing more is heard of it, where it has an end of its own.
+    pub(crate) fn natural_end(&self) -> Option<EndReason> {
+        match self.state() {
+            FlowState::Reset => Some(EndReason::Reset),
+            FlowState::Closed => Some(EndReason::Fin),
+            _ => None,
+        }
+    }
+
+    /// Whether a SYN or SYN-ACK begins another connection between the same ports (T26).
+    pub(crate) fn is_replaced_by(&self, direction: Direction, segment: &TcpSegment<'_>) -> bool {
+        let is_new = self.opening.next(direction) != Some(segment.sequence + 1);
+        let over = matches!(self.state(), FlowState::Reset | FlowState::Closed);
+        if is_syn(segment.flags) {
+            return over && is_new;
+        }
+        let answers_new = self.reopened == Some((direction.other(), segment.acknowledgement));
+        is_syn_ack(segment.flags) && is_new && (over || answers_new)
+    }
+
+    /// What was counted, up first.
+    pub(crate) fn statistics(&self) -> [DirectionStatistics; 2] {
+        [self.up.statistics, self.down.statistics]
+    }
+
+    /// The kinds of anomalies that were seen.
+    pub(crate) fn anomalies(&self) -> AnomalySet {
+        self.up.anomalies.union(self.down.anomalies)
+    }
+
+    /// When there is something to decide without a packet, apart from the end of the flow.
+    pub(crate) fn deadline(&self, limits: &Limits) -> Option<Timestamp> {
+        let up = self.up.deadline(limits, self.is_one_sided(Direction::Up));
+        let down = self.down.deadline(limits, self.is_one_sided(Direction::Down));
+        up.into_iter().chain(down).min()
+    }
+
+    /// Counts a packet by its bytes on the wire.
+    pub(crate) fn count(&mut self, direction: Direction, flags: TcpFlags, bytes: u32) {
+        self.packets = self.packets.wrapping_add(1);
+        if self.run_direction == direction {
+            self.run = self.run.saturating_add(1);
+        } else {
+            self.run_direction = direction;
+            self.run = 1;
+        }
+        let statistics = &mut self.half_mut(direction).statistics;
+        statistics.packets += 1;
+        statistics.bytes = statistics.bytes.saturating_add(u64::from(bytes));
+        statistics.flags |= flags;
+    }
+
+    /// Takes a segment.
+    pub(crate) fn receive<'a>(
+        &mut self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'a>,
+        missing: u32,
+        out: &mut StreamEvents<'a>,
+    ) {
+        let flags = segment.flags;
+        if is_invalid(flags) {
+            self.report(context, direction, StreamAnomaly::InvalidFlags, segment, out);
+        } else if flags.contains(TcpFlags::SYN) {
+            self.receive_syn(context, direction, segment, out);
+        } else if flags.contains(TcpFlags::RST) {
+            self.receive_reset(context, direction, segment, out);
+        } else if !flags.contains(TcpFlags::ACK) {
+            let kind = StreamAnomaly::MissingAckFlag;
+            self.report(context, direction, kind, segment, out);
+        } else {
+            self.receive_segment(context, direction, segment, missing, out);
+        }
+        self.settle(context, out);
+    }
+
+    /// Decides what is not waited for any more.
+    pub(crate) fn settle(&mut self, context: &mut Context<'_>, out: &mut StreamEvents<'_>) {
+        for direction in Direction::BOTH {
+            let one_sided = self.is_one_sided(direction);
+            let packets = self.packets;
+            let half = self.half_mut(direction);
+            if !half.is_waiting() && half.acknowledged <= half.offset {
+                continue;
+            }
+            if direction == Direction::Up && self.up.offset == 0 {
+                self.accept_syn_data(context, out);
+            }
+            let half = self.half_mut(direction);
+            half.settle(context, packets, one_sided, out);
+        }
+    }
+
+    /// Delivers everything that is held, at the end of the flow, and gives the memory back.
+    pub(crate) fn flush(&mut self, context: &mut Context<'_>, out: &mut StreamEvents<'_>) {
+        if self.up.is_waiting() {
+            self.accept_syn_data(context, out);
+        }
+        self.drop_syn_data(context);
+        self.up.flush(context, out);
+        self.down.flush(context, out);
+    }
+
+    fn receive_segment<'a>(
+        &mut self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'a>,
+        missing: u32,
+        out: &mut StreamEvents<'a>,
+    ) {
+        let payload = Payload { bytes: segment.payload, missing, fin: segment.flags.contains(TcpFlags::FIN) };
+        let length = payload.length();
+        if !self.half(direction).synchronised {
+            self.opening.synchronise(direction, segment.sequence);
+            self.half_mut(direction).synchronise(segment.sequence);
+        }
+        let windows = self.windows_are_known(direction);
+        let half = self.half_mut(direction);
+        let position = half.position(segment.sequence);
+        let start = u64::try_from(position).unwrap_or(0);
+        // Beyond the window: if the next byte itself is beyond it, we have missed its updates.
+        if windows && start > half.offset && half.offset <= half.edge && start >= half.edge {
+            half.beyond = half.beyond.max(start.saturating_add(length));
+            self.report(context, direction, StreamAnomaly::OutOfWindow, segment, out);
+            return;
+        }
+        // What ends before the last acknowledgement is too old to acknowledge anything itself.
+        let is_old = position.saturating_add_unsigned(length) < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
+        if !(windows && is_old) && !self.acknowledge(context, direction, segment, out) {
+            return;
+        }
+        if segment.flags.contains(TcpFlags::URG) {
+            self.report_urgent(context, direction, segment, out);
+        }
+        self.establish(context, direction, out);
+        let reset = self.reset;
+        let compare = self.half(direction.other()).statistics.packets > 0;
+        let half = self.half_mut(direction);
+        if length == 0 && !payload.fin {
+            // The sender says what it sends next: what it has not sent was not acknowledged.
+            if start == half.offset && position >= 0 && half.retract_acknowledgement() {
+                let offset = half.offset;
+                half.report(context, StreamAnomaly::AckUnsent, offset, out);
+            }
+            return;
+        }
+        if reset && length > 0 {
+            half.report(context, StreamAnomaly::DataAfterReset, start, out);
+        }
+        half.receive(context, segment.sequence, payload, compare, out);
+    }
+
+    /// Takes the acknowledgement and the window of a segment; returns whether its receiver would
+    /// go on with the segment.
+    fn acknowledge(
+        &mut self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'_>,
+        out: &mut StreamEvents<'_>,
+    ) -> bool {
+        let other = direction.other();
+        let acknowledgement = segment.acknowledgement;
+        if !self.established {
+            self.opening.pick(other, acknowledgement);
+            self.opening.synchronise(other, acknowledgement);
+            self.synchronise();
+        }
+        let windows = self.windows_are_known(other);
+        let shift = self.opening.shift(direction);
+        let half = self.half_mut(other);
+        let position = half.position(acknowledgement);
+        let farthest = half.edge.max(half.held_end()).max(half.beyond);
+        let too_old = position.saturating_add(i64::from(half.largest_window))
+            < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
+        let unsent = u64::try_from(position).unwrap_or(0) > farthest.saturating_add(1);
+        if windows && too_old {
+            self.report(context, direction, StreamAnomaly::AckTooOld, segment, out);
+            return false;
+        }
+        if windows && unsent {
+            self.report(context, direction, StreamAnomaly::AckUnsent, segment, out);
+            return false;
+        }
+        let Ok(offset) = u64::try_from(position) else {
+            return true;
+        };
+        half.acknowledge(context, offset);
+        if let Some(shift) = shift {
+            let window = u32::from(segment.window) << shift;
+            half.largest_window = half.largest_window.max(window);
+            half.edge = half.edge.max(offset.saturating_add(u64::from(window)));
+        }
+        true
+    }
+
+    fn receive_syn<'a>(
+        &mut self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'a>,
+        out: &mut StreamEvents<'a>,
+    ) {
+        let greeting = if is_syn(segment.flags) {
+            self.opening.syn(direction, segment)
+        } else {
+            let held = self.syn_data.as_ref().map_or(0, |data| data.len());
+            let held = match direction {
+                Direction::Up => 0,
+                Direction::Down => u32::try_from(held).unwrap_or(u32::MAX),
+            };
+            self.opening.syn_ack(direction, segment, held)
+        };
+        match greeting {
+            Greeting::Repeated => return,
+            Greeting::Accepted => {}
+            Greeting::Flagged(kind) => self.report(context, direction, kind, segment, out),
+            Greeting::Ignored(kind) => {
+                if is_syn(segment.flags) {
+                    self.reopened = Some((direction, segment.sequence + 1));
+                }
+                self.report(context, direction, kind, segment, out);
+                return;
+            }
+        }
+        self.synchronise();
+        if is_syn_ack(segment.flags) && direction == Direction::Down {
+            self.answer_syn_data(context, segment, out);
+        }
+        if !segment.payload.is_empty() {
+            self.receive_syn_data(context, direction, segment, out);
+        }
+    }
+
+    /// Holds the data on a SYN until it is known whether the server takes it (T12).
+    fn receive_syn_data(
+        &mut self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'_>,
+        out: &mut StreamEvents<'_>,
+    ) {
+        if !segment.options.values().fast_open_cookie.is_some_and(|length| length > 0) {
+            self.report(context, direction, StreamAnomaly::SynData, segment, out);
+        }
+        if direction == Direction::Down || is_syn_ack(segment.flags) {
+            return;
+        }
+        let length = segment.payload.len().min(context.limits.syn_bytes);
+        self.drop_syn_data(context);
+        if let Some(bytes) = segment.payload.get(..length)
+            && context.buffers.reserve(length)
+        {
+            self.syn_data = Some(bytes.into());
+        }
+    }
+
+    /// Delivers the data on the SYN as far as the SYN-ACK acknowledges it.
+    fn answer_syn_data(&mut self, context: &mut Context<'_>, segment: &TcpSegment<'_>, out: &mut StreamEvents<'_>) {
+        let taken = self.up.offset_of(segment.acknowledgement);
+        if taken > 0 && self.up.offset == 0 {
+            self.up.acknowledge(context, taken);
+            self.accept_syn_data(context, out);
+        }
+        self.drop_syn_data(context);
+    }
+
+    /// Delivers the data on the SYN, because its bytes are missing otherwise.
+    fn accept_syn_data(&mut self, context: &mut Context<'_>, out: &mut StreamEvents<'_>) {
+        let Some(data) = &self.syn_data else {
+            return;
+        };
+        // Either it was acknowledged, or the client itself goes on after it.
+        let held = self.up.held_start().unwrap_or(0);
+        let taken = self.up.acknowledged.max(held);
+        let taken = usize::try_from(taken).unwrap_or(usize::MAX).min(data.len());
+        if self.up.offset != 0 || taken == 0 {
+            return;
+        }
+        if let Some(bytes) = data.get(..taken) {
+            let bytes = bytes.to_vec();
+            self.up.deliver_owned(context, bytes, out);
+        }
+        self.drop_syn_data(context);
+    }
+
+    fn drop_syn_data(&mut self, context: &mut Context<'_>) {
+        if let Some(data) = self.syn_data.take() {
+            context.buffers.release(data.len());
+        }
+    }
+
+    fn receive_reset(
+        &mut self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'_>,
+        out: &mut StreamEvents<'_>,
+    ) {
+        match self.judge_reset(direction, segment) {
+            ResetVerdict::Exact if self.reset => {}
+            ResetVerdict::Exact => {
+                self.reset = true;
+                out.push(StreamEvent { flow: context.flow, kind: StreamEventKind::Reset { direction } });
+            }
+            ResetVerdict::Inexact => {
+                self.report(context, direction, StreamAnomaly::ResetInexact, segment, out);
+            }
+            ResetVerdict::OutOfWindow => {
+                let kind = StreamAnomaly::ResetOutOfWindow;
+                self.report(context, direction, kind, segment, out);
+            }
+        }
+    }
+
+    /// Judges a reset by what its receiver expects next (RFC 5961 section 3.2).
+    ///
+    /// Like Linux, the end of what the receiver holds and, after a FIN, the number of the FIN
+    /// itself are taken as exact, too.
+    fn judge_reset(&self, direction: Direction, segment: &TcpSegment<'_>) -> ResetVerdict {
+        let half = self.half(direction);
+        let other = self.half(direction.other());
+        if !half.synchronised || (!self.established && half.statistics.delivered == 0) {
+            let verdict = self.opening.reset(direction, segment);
+            let syn_data = self.syn_data.as_ref().map_or(0, |data| data.len());
+            let refuses_syn_data = direction == Direction::Down
+                && !self.opening.syn_seen(direction)
+                && segment.flags.contains(TcpFlags::ACK)
+                && u64::try_from(other.position(segment.acknowledgement))
+                    .is_ok_and(|position| position <= syn_data as u64);
+            return if refuses_syn_data { ResetVerdict::Exact } else { verdict };
+        }
+        let Ok(position) = u64::try_from(half.position(segment.sequence)) else {
+            return ResetVerdict::OutOfWindow;
+        };
+        let fin = half.offset.saturating_add(1);
+        if position == half.offset
+            || (half.finished && position == fin)
+            || (half.acknowledged > half.offset && position == half.acknowledged)
+            || (self.opening.sack() && position == half.held_end())
+        {
+            return ResetVerdict::Exact;
+        }
+        let edge = if self.windows_are_known(direction) { half.edge } else { half.offset.saturating_add(BLIND_WINDOW) };
+        if position > half.offset && position < edge { ResetVerdict::Inexact } else { ResetVerdict::OutOfWindow }
+    }
+
+    /// Notes the end of the handshake: the client has answered, or is not captured.
+    fn establish(&mut self, context: &Context<'_>, direction: Direction, out: &mut StreamEvents<'_>) {
+        if self.established {
+            return;
+        }
+        if !self.midstream && direction == Direction::Down && self.up.statistics.packets > 0 {
+            return;
+        }
+        self.established = true;
+        if !self.midstream {
+            out.push(StreamEvent { flow: context.flow, kind: StreamEventKind::Established });
+        }
+    }
+
+    fn report_urgent(
+        &mut self,
+        context: &Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'_>,
+        out: &mut StreamEvents<'_>,
+    ) {
+        // The pointer is that of the octet after the urgent one, as all systems read it.
+        let before = u32::from(segment.urgent).saturating_sub(1);
+        let half = self.half_mut(direction);
+        let offset = half.offset_of(segment.sequence + before);
+        half.report(context, StreamAnomaly::UrgentData, offset, out);
+    }
+
+    /// Reports an anomaly at the first byte of a segment.
+    fn report(
+        &mut self,
+        context: &Context<'_>,
+        direction: Direction,
+        kind: StreamAnomaly,
+        segment: &TcpSegment<'_>,
+        out: &mut StreamEvents<'_>,
+    ) {
+        let half = self.half_mut(direction);
+        let offset = if half.synchronised { half.offset_of(segment.sequence) } else { 0 };
+        half.report(context, kind, offset, out);
+    }
+
+    /// Tells both directions what the handshake has found out.
+    fn synchronise(&mut self) {
+        let known = self.opening.shift(Direction::Up).is_some();
+        for direction in Direction::BOTH {
+            let next = self.opening.next(direction);
+            let window = u32::from(self.opening.first_window(direction));
+            let half = self.half_mut(direction);
+            if let Some(next) = next {
+                half.synchronise(next);
+            }
+            if known && half.largest_window == 0 {
+                half.largest_window = window;
+                half.edge = u64::from(window);
+            }
+        }
+    }
+
+    /// Whether the window of the receiver of a direction can be relied on: both SYNs were seen,
+    /// and the receiver is still being captured.
+    fn windows_are_known(&self, direction: Direction) -> bool {
+        let silent = self.run_direction == direction && self.run >= 64;
+        self.opening.shift(direction).is_some() && !silent
+    }
+
+    /// Whether the receiver of a direction was never captured.
+    fn is_one_sided(&self, direction: Direction) -> bool {
+        self.half(direction.other()).statistics.packets == 0
+    }
+
+    fn half(&self, direction: Direction) -> &Half {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        }
+    }
+
+    fn half_mut(&mut self, direction: Direction) -> &mut Half {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
+    }
+}
