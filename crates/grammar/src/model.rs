@@ -111,8 +111,7 @@ pub enum RuleKind {
     Value,
 }
 
-/// The slot that stands for the octets of the record itself, without the newline of a line (`raw`).
-pub const RAW_SLOT: u16 = u16::MAX;
+pub use portcullis_lang::scheme::RAW_SLOT;
 
 /// One step of a rule.
 #[derive(Clone, Debug)]

@@ -19,6 +19,7 @@ mod suggest;
 mod template;
 mod text_set;
 mod token;
+pub mod typing;
 mod value;
 
 pub use codes::Code;

@@ -5,6 +5,9 @@
 
 use std::sync::Arc;
 
+/// The slot that stands for the octets of the record itself, without the newline of a line (`raw`).
+pub const RAW_SLOT: u16 = u16::MAX;
+
 /// The type of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Type {
@@ -153,7 +156,7 @@ pub struct StateId(pub u16);
 pub struct AnomalyId(pub u16);
 
 /// What a protocol exports.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProtocolScheme {
     /// `smtp`.
     pub name: String,
@@ -165,6 +168,8 @@ pub struct ProtocolScheme {
     pub anomalies: Vec<AnomalyInfo>,
     /// What a flow keeps (`asked.verb`): slots of [`Scope::Flow`](crate::Scope::Flow).
     pub flow: Layout,
+    /// Whether keywords are the same in any case (`keywords ignore case`).
+    pub keywords_ignore_case: bool,
 }
 
 impl ProtocolScheme {
