@@ -32,6 +32,8 @@ anomalies! {
     CaptureCut = "capture_cut",
     /// A fragment that repeats octets already held, but with other values. The first are kept, as Linux does.
     FragmentDuplicateDiffers = "fragment_duplicate_differs",
+    /// A datagram in fragments was not complete when the input ended.
+    FragmentIncomplete = "fragment_incomplete",
     /// A fragment that carries nothing, or whose length is no multiple of 8 though more follow (RFC 791, section 3.2).
     FragmentLength = "fragment_length",
     /// A datagram in fragments was given up because a bound of the defragmenter was met.

@@ -5,9 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod anomaly;
+mod build;
 mod bytes;
+mod checksum;
+mod datagram;
 mod decode;
 mod ethernet;
+mod fragment;
 mod icmp;
 mod ip;
 mod ipv4;
@@ -21,7 +25,12 @@ mod time;
 mod udp;
 
 pub use anomaly::{AnomalySet, WireAnomaly};
+pub use build::{BuildError, TcpPacket, UdpPacket, Unreachable, reset_to_receiver, reset_to_sender, unreachable};
+pub use checksum::{
+    ChecksumState, internet_checksum, transport_checksum, update_checksum, update_checksum_32, update_checksum_bytes,
+};
 pub use decode::{Decoded, Network, VlanIds, decode};
+pub use fragment::{Abandoned, Defragmenter, FragmentOutcome, FragmentResult, Reassembled};
 pub use icmp::IcmpMessage;
 pub use ip::{FragmentInfo, IpPacket, Transport, protocol};
 pub use limits::FragmentLimits;

@@ -181,7 +181,7 @@ impl TcpOptionValues {
             (MSS, &[high, low]) => self.mss = Some(u16::from_be_bytes([high, low])),
             (WINDOW_SCALE, &[shift]) => self.window_scale = Some(shift.min(WINDOW_SCALE_MAXIMUM)),
             (SACK_PERMITTED, []) => self.sack_permitted = true,
-            (SACK, data) if !data.is_empty() && data.len() % 8 == 0 => self.sack = SackBlocks::parse(data),
+            (SACK, data) if !data.is_empty() && data.len().is_multiple_of(8) => self.sack = SackBlocks::parse(data),
             (TIMESTAMPS, data) if data.len() == 8 => self.timestamps = timestamps(data),
             (FAST_OPEN, cookie) => self.fast_open_cookie = Some(cookie.len().min(255) as u8),
             (EXPERIMENT, data) if u16_at(data, 0) == Some(EXPERIMENT_FAST_OPEN) => {
