@@ -1,0 +1,49 @@
+//! C6: a repetition of something that may be empty, which goes round without going on.
+
+use portcullis_lang::{Code, Diagnostic, Diagnostics};
+
+use crate::model::{End, Item, Many, Protocol, RuleKind};
+use crate::show;
+
+use super::sizes::Sizes;
+use super::walk;
+
+pub(super) fn check(protocol: &Protocol, diagnostics: &mut Diagnostics) {
+    let sizes = Sizes::new(protocol);
+    for rule in &protocol.rules {
+        walk::each_item(&rule.items, &mut |item| {
+            let Item::Many(many) = item else { return };
+            let empty = sizes.empty_rule(many.element);
+            let stalls = match &many.end {
+                // At the end of the window they are over, and before a literal or a newline there is more.
+                End::Window | End::First(_) | End::UntilLiteral(_) | End::UntilEmptyLine => empty.before_more,
+                End::Count(_) | End::Until(_) | End::While(_) => empty.before_more || empty.at_end,
+            };
+            if stalls {
+                diagnostics.push(message(protocol, many, empty.before_more));
+            }
+        });
+    }
+}
+
+fn message(protocol: &Protocol, many: &Many, before_more: bool) -> Diagnostic {
+    let element = protocol.rules.get(usize::from(many.element.0));
+    let mut diagnostic = Diagnostic::error(Code::C6, format!("an element of `{}` may be empty", many.name))
+        .primary(many.span, "could go round without reading a single octet");
+    if let Some(element) = element.filter(|element| element.span != many.span) {
+        let what = match element.kind {
+            RuleKind::Group | RuleKind::Value | RuleKind::Line | RuleKind::Record => {
+                "every part of an element may be missing"
+            }
+        };
+        diagnostic = diagnostic.secondary(element.span, what);
+    }
+    let shows = match (&many.end, before_more) {
+        (End::Count(_), _) => "An input that shows it: a count of 65535, and not one octet behind it.".to_owned(),
+        (_, false) => "An input that shows it: one that ends where an element would begin.".to_owned(),
+        (_, true) => format!("An input that shows it: {} where an element would begin.", show::quoted(b"\x00")),
+    };
+    diagnostic.note(shows).help(
+        "let each element begin with something that has to be there: a literal, a number, a field of `min` one octet",
+    )
+}
