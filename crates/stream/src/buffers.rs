@@ -92,6 +92,13 @@ impl Buffers {
         }
     }
 
+    /// Frees the spare buffers.
+    pub(crate) fn drop_spares(&mut self) {
+        while let Some(spare) = self.spares.pop() {
+            self.release(spare.capacity());
+        }
+    }
+
     fn grow(&mut self, kept: &mut VecDeque<u8>, length: usize, most: usize) -> bool {
         if kept.capacity() == 0
             && let Some(spare) = self.spares.pop()

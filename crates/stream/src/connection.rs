@@ -250,7 +250,8 @@ impl Connection {
         }
         // What ends before the last acknowledgement is too old to acknowledge anything itself.
         let is_old = position.saturating_add_unsigned(length) < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
-        if !(windows && is_old) && !self.acknowledge(context, direction, segment, out) {
+        let acknowledges = !windows || !is_old;
+        if acknowledges && !self.acknowledge(context, direction, segment, out) {
             return;
         }
         if segment.flags.contains(TcpFlags::URG) {
@@ -364,7 +365,8 @@ impl Connection {
         segment: &TcpSegment<'_>,
         out: &mut StreamEvents<'_>,
     ) {
-        if !segment.options.values().fast_open_cookie.is_some_and(|length| length > 0) {
+        let cookie = segment.options.values().fast_open_cookie.unwrap_or(0);
+        if cookie == 0 {
             self.report(context, direction, StreamAnomaly::SynData, segment, out);
         }
         if direction == Direction::Down || is_syn_ack(segment.flags) {

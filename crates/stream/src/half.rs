@@ -300,7 +300,7 @@ impl Half {
             context.buffers.hand_back(&mut self.kept);
         }
         self.statistics.delivered = self.statistics.delivered.saturating_add(bytes.len() as u64);
-        self.next = self.next + (bytes.len() as u32);
+        self.next += bytes.len() as u32;
         self.offset = end;
         out.push(StreamEvent {
             flow: context.flow,
@@ -430,7 +430,7 @@ impl Half {
         self.last_gap = (self.offset, target);
         self.offset = target;
         // The sequence space is 32 bits wide: the cut is what is meant.
-        self.next = self.next + (length as u32);
+        self.next += length as u32;
     }
 
     /// Delivers the held segments that the stream has reached.

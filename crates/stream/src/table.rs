@@ -231,6 +231,7 @@ impl FlowTable {
         for (_, index) in live {
             self.end(index, EndReason::EndOfInput, out);
         }
+        self.buffers.drop_spares();
     }
 
     /// What is known of a flow, until its `Ended` event was handed out.

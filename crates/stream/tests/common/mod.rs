@@ -1,6 +1,9 @@
 //! A client and a server whose segments are written by hand, and a log of what the table says.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its part of it.
 
+pub mod capture;
+pub mod promises;
+
 use portcullis_lang::Direction;
 use portcullis_stream::{
     EndReason, Envelope, FlowId, FlowSummary, FlowTable, Limits, StreamEvent, StreamEventKind, StreamEvents,
