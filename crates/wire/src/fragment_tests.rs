@@ -373,7 +373,7 @@ fn whole_and_cut_packets_are_not_taken_in() {
 
 /// Pieces of a payload of that many octets, cut at multiples of 8.
 fn pieces_of(length: usize, cuts: &[usize]) -> Vec<(usize, usize)> {
-    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % length & !7).filter(|cut| *cut >= 8).collect();
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| (cut % length) & !7).filter(|cut| *cut >= 8).collect();
     ends.push(length);
     ends.sort_unstable();
     ends.dedup();
