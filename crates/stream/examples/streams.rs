@@ -56,7 +56,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn give<'a>(link: LinkType, time: Timestamp, data: &'a [u8], table: &mut FlowTable, events: &mut StreamEvents<'a>) {
+fn give<'a>(
+    link: LinkType,
+    time: Timestamp,
+    data: &'a [u8],
+    verify: bool,
+    table: &mut FlowTable,
+    events: &mut StreamEvents<'a>,
+) {
     let decoded = decode(link, data);
     if let Network::Ip(packet) = decoded.network
         && (!verify || packet.verify_transport().is_acceptable())
