@@ -4,6 +4,7 @@
 //! a stable [`Code`], and [`Expression`]s are what grammars and policies have in common.
 #![forbid(unsafe_code)]
 
+mod arrange;
 mod codes;
 mod diagnostic;
 mod direction;
@@ -22,6 +23,7 @@ mod token;
 pub mod typing;
 mod value;
 
+pub use arrange::{Alignment, arrange};
 pub use codes::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use direction::{Direction, Side};
@@ -32,7 +34,7 @@ pub use expression::{
 pub use formula::{Arithmetic, Comparison, Formula, Host, Place, Position, Scope, decimal, is_in, trimmed};
 pub use limits::{MAX_DIAGNOSTICS, MAX_EXPRESSION_HEIGHT, MAX_NESTING, MAX_SOURCE_BYTES};
 pub use operators::is_keyword;
-pub use parser::{Comment, Leftovers, Parsed, Parser, Reported};
+pub use parser::{Comment, Leftovers, Parsed, Parser, Reported, Separation};
 pub use render::{render, render_all, render_json};
 pub use scheme::{
     AnomalyId, CaseValue, EventId, EventKind, EventType, FieldInfo, Layout, Presence, ProtocolScheme, StateId, Type,

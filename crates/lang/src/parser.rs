@@ -46,6 +46,17 @@ pub struct Leftovers {
     pub comments: Vec<Comment>,
     /// The tokens that were read, in order, without [`TokenKind::End`].
     pub tokens: Vec<Token>,
+    /// Where entries of blocks begin, by offset, in order.
+    pub entries: Vec<(u32, Separation)>,
+}
+
+/// How entries of a block are set apart in canonical layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Separation {
+    /// Each on a line of its own, unless the whole block is on one.
+    Line,
+    /// Several may share a line, as they were written: members of enumerations.
+    Loose,
 }
 
 /// A cursor over the tokens of one source text.
@@ -73,6 +84,7 @@ pub struct Parser<'t> {
     previous: Span,
     tokens: Vec<Token>,
     comments: Vec<Comment>,
+    entries: Vec<(u32, Separation)>,
     diagnostics: Diagnostics,
     depth: usize,
 }
@@ -103,6 +115,7 @@ impl<'t> Parser<'t> {
             previous: Span::new(source, offset, offset),
             tokens: Vec::new(),
             comments: Vec::new(),
+            entries: Vec::new(),
             diagnostics: Diagnostics::new(),
             depth: 0,
         }
@@ -112,7 +125,7 @@ impl<'t> Parser<'t> {
     pub fn finish(mut self) -> Leftovers {
         let end = self.peek();
         self.keep_comments(end.span.start);
-        Leftovers { diagnostics: self.diagnostics, comments: self.comments, tokens: self.tokens }
+        Leftovers { diagnostics: self.diagnostics, comments: self.comments, tokens: self.tokens, entries: self.entries }
     }
 
     /// The source that is read.
@@ -197,6 +210,12 @@ impl<'t> Parser<'t> {
         }
         // So that no comment is kept twice when the end is looked at again.
         self.offset = self.offset.max(until);
+    }
+
+    /// Notes that an entry of a block, or a section, begins with the next token: for [`crate::arrange`].
+    pub fn begin_entry(&mut self, separation: Separation) {
+        let start = self.peek().span.start;
+        self.entries.push((start, separation));
     }
 
     /// The last token that was read.

@@ -4,8 +4,8 @@
 //! the next line that begins a section.
 
 use portcullis_lang::{
-    Code, Diagnostic, Diagnostics, Leftovers, Name, Parsed, Parser, Reported, SourceId, Span, Symbol, TokenKind,
-    suggest,
+    Code, Diagnostic, Diagnostics, Leftovers, Name, Parsed, Parser, Reported, Separation, SourceId, Span, Symbol,
+    TokenKind, suggest,
 };
 
 use super::tree::{File, Item, ItemKind};
@@ -30,6 +30,7 @@ pub(super) fn parse_all(source: SourceId, text: &str) -> (File, Leftovers) {
     let mut items: Vec<Item> = Vec::new();
     while !p.at_end() {
         let start = p.previous();
+        p.begin_entry(Separation::Line);
         match item::item(&mut p) {
             Ok(item) => items.push(item),
             Err(Reported) => {
@@ -82,6 +83,26 @@ fn block<'t, T>(
     p: &mut Parser<'t>,
     of: &str,
     begins: impl Fn(&mut Parser<'t>) -> bool,
+    entry: impl FnMut(&mut Parser<'t>) -> Parsed<T>,
+) -> Parsed<(Vec<T>, Span)> {
+    separated_block(p, of, Separation::Line, begins, entry)
+}
+
+/// The same, for entries of which several may share a line when they are formatted.
+fn loose_block<'t, T>(
+    p: &mut Parser<'t>,
+    of: &str,
+    begins: impl Fn(&mut Parser<'t>) -> bool,
+    entry: impl FnMut(&mut Parser<'t>) -> Parsed<T>,
+) -> Parsed<(Vec<T>, Span)> {
+    separated_block(p, of, Separation::Loose, begins, entry)
+}
+
+fn separated_block<'t, T>(
+    p: &mut Parser<'t>,
+    of: &str,
+    separation: Separation,
+    begins: impl Fn(&mut Parser<'t>) -> bool,
     mut entry: impl FnMut(&mut Parser<'t>) -> Parsed<T>,
 ) -> Parsed<(Vec<T>, Span)> {
     p.nested(|p| {
@@ -100,6 +121,7 @@ fn block<'t, T>(
                 ));
             }
             let start = p.previous();
+            p.begin_entry(separation);
             match entry(p) {
                 Ok(entry) => entries.push(entry),
                 Err(Reported) => {

@@ -1,3 +1,5 @@
 //! Tests over whole grammars.
 
+mod formatting;
+mod messages;
 mod samples;

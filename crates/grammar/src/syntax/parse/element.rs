@@ -12,7 +12,7 @@ pub(super) fn modifiers(p: &mut Parser<'_>, kind: &mut ElementKind) -> Parsed<Mo
     let mut seen: Vec<(&'static str, Span)> = Vec::new();
     loop {
         let start = p.peek().span;
-        let Some(word) = next_modifier(p) else { return Ok(found) };
+        let Some(word) = next_modifier(p, kind) else { return Ok(found) };
         match word {
             "max" => found.maxima.push(types::maximum(p)?),
             "x" => {
@@ -75,10 +75,10 @@ pub(super) fn modifiers(p: &mut Parser<'_>, kind: &mut ElementKind) -> Parsed<Mo
 }
 
 // The word of a modifier, if one is next. Some of these words begin an element of their own as well: what follows tells.
-fn next_modifier(p: &mut Parser<'_>) -> Option<&'static str> {
+fn next_modifier(p: &mut Parser<'_>, kind: &ElementKind) -> Option<&'static str> {
     const PLAIN: &[&str] = &[
-        "as", "checksum", "counts", "escaped", "little", "max", "measures", "quoted", "trimmed", "unfolded", "until",
-        "when", "while",
+        "as", "checksum", "counts", "escaped", "little", "max", "measures", "quoted", "trimmed", "unfolded", "when",
+        "while",
     ];
     let word = p.word()?;
     let second = p.second();
@@ -116,6 +116,8 @@ fn next_modifier(p: &mut Parser<'_>) -> Option<&'static str> {
             let by_name = second.kind == TokenKind::Word && !field::FIELD_WORDS.contains(&p.slice(second.span));
             (counted || by_name).then_some("x")
         }
+        // Behind something else than a repetition it is a field without a name.
+        "until" => repetition_end(kind).is_some_and(|end| *end == RepetitionEnd::Window).then_some("until"),
         _ => PLAIN.iter().copied().find(|plain| *plain == word),
     }
 }
@@ -150,12 +152,20 @@ fn ending(p: &mut Parser<'_>, kind: &mut ElementKind) -> Parsed<()> {
         }
     };
     p.advance();
-    *end = if name == "while" {
-        RepetitionEnd::While(p.test()?)
-    } else if types::at_delimiter(p) {
+    *end = if name == "until" && types::at_delimiter(p) {
         RepetitionEnd::Delimiter(types::delimiter(p)?)
     } else {
-        RepetitionEnd::Until(p.test()?)
+        // Without a subject, it is about the element that was just read.
+        let test = if p.at_subject_test() { p.subject_test()? } else { p.test()? };
+        if name == "until" { RepetitionEnd::Until(test) } else { RepetitionEnd::While(test) }
     };
     Ok(())
+}
+
+fn repetition_end(kind: &ElementKind) -> Option<&RepetitionEnd> {
+    match kind {
+        ElementKind::Many(many) => Some(&many.end),
+        ElementKind::Table { end, .. } => Some(end),
+        _ => None,
+    }
 }

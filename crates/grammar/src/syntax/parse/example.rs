@@ -3,7 +3,7 @@
 use portcullis_lang::{Direction, Parsed, Parser, Symbol, TokenKind, is_keyword};
 
 use super::super::tree::{Example, ExampleStep, ExpectedEvent, ItemKind, SpanOf};
-use super::{block, comma_separated, item, unknown_word};
+use super::{comma_separated, item, loose_block, unknown_word};
 
 pub(super) fn example(p: &mut Parser<'_>) -> Parsed<ItemKind> {
     p.advance();
@@ -13,7 +13,7 @@ pub(super) fn example(p: &mut Parser<'_>) -> Parsed<ItemKind> {
         None => None,
     };
     let begins = |p: &mut Parser<'_>| matches!(p.word(), Some("up" | "down" | "gives"));
-    let (steps, _) = block(p, "this example", begins, step)?;
+    let (steps, _) = loose_block(p, "this example", begins, step)?;
     Ok(ItemKind::Example(Example { title, over, steps }))
 }
 
@@ -57,7 +57,7 @@ fn event(p: &mut Parser<'_>) -> Parsed<ExpectedEvent> {
     let value = if valued { Some(p.operand()?) } else { None };
     let tests = if p.at(Symbol::BraceOpen) {
         let begins = |p: &mut Parser<'_>| p.at_operand();
-        let (tests, _) = block(p, "this event", begins, |p| {
+        let (tests, _) = loose_block(p, "this event", begins, |p| {
             let test = p.expression()?;
             p.eat(Symbol::Comma);
             Ok(test)

@@ -8,7 +8,7 @@ use super::super::tree::{
     TransportKind,
 };
 use super::{SECTIONS, choice, types};
-use super::{block, comma_separated, duplicate_names, example, field, machine, unknown_word};
+use super::{block, comma_separated, duplicate_names, example, field, loose_block, machine, unknown_word};
 
 pub(super) fn item(p: &mut Parser<'_>) -> Parsed<Item> {
     let start = p.peek().span;
@@ -164,7 +164,7 @@ fn enumeration(p: &mut Parser<'_>) -> Parsed<ItemKind> {
     let name = p.name("the name of the enumeration")?;
     let representation = p.name("the type of its numbers, such as `u8`")?;
     let begins = |p: &mut Parser<'_>| p.word().is_some();
-    let (members, _) = block(p, &format!("`{name}`"), begins, |p| {
+    let (members, _) = loose_block(p, &format!("`{name}`"), begins, |p| {
         let name = p.name("the name of a number")?;
         p.expect(Symbol::Equal, "between a name and its number")?;
         let token = p.peek();
@@ -229,6 +229,7 @@ fn pipe(p: &mut Parser<'_>) -> Parsed<ItemKind> {
     p.advance();
     let name = p.name("the name of the pipe")?;
     let open = p.expect(Symbol::BraceOpen, "before the stages of a pipe")?;
+    p.begin_entry(portcullis_lang::Separation::Line);
     p.eat(Symbol::Bar);
     let stages = choice::stages(p)?;
     close(p, open, &format!("`{name}`"))?;
