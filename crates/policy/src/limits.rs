@@ -1,0 +1,58 @@
+//! Every bound of policies: what a file may hold, and what a rule may write.
+
+/// Most policies in one set.
+pub const MAX_POLICIES: usize = 1_000;
+
+/// Most rules in one set, over all its policies.
+pub const MAX_RULES: usize = 50_000;
+
+/// Most events that one rule may name after `on`.
+pub const MAX_TRIGGERS: usize = 64;
+
+/// Most pairs after `about` in one rule.
+pub const MAX_ABOUT: usize = 32;
+
+/// Most steps of one `test`.
+pub const MAX_TEST_STEPS: usize = 4_096;
+
+/// Most entries of one list, from a file or in brackets.
+pub const MAX_LIST_ENTRIES: usize = 1_000_000;
+
+/// Longest entry of a list, in octets.
+pub const MAX_ENTRY_BYTES: usize = 1_024;
+
+/// Longest entry that stands for the names below it (`.example.com`), in octets: that of a domain.
+pub const MAX_STEM_BYTES: usize = 256;
+
+/// Largest file of a list, in octets.
+pub const MAX_LIST_BYTES: usize = 32 << 20;
+
+/// Most networks under one name.
+pub const MAX_NETWORKS: usize = 10_000;
+
+/// Longest text of an alert or a log record once its values are filled in, in octets. What is longer ends in `...`.
+pub const MAX_ALERT_TEXT: usize = 2_048;
+
+/// Most octets of one value that an alert or a log record shows. What is longer ends in `...`.
+pub const MAX_ALERT_VALUE: usize = 512;
+
+/// Widest range of numbers (`in 200..299`) whose members are entered into the hash index of an event one by one.
+pub(crate) const MAX_INDEXED_RANGE: i64 = 256;
+
+/// Fewest rules that have to test one field before it gets a hash index: below, comparing is faster than hashing.
+pub(crate) const MIN_INDEXED_RULES: usize = 4;
+
+/// Greatest N of `after N per KEY in TIME` and `at most N per KEY in TIME`: the times of so many occurrences are kept.
+pub const MAX_THRESHOLD: u32 = 1_000;
+
+/// Longest TIME of a threshold, in nanoseconds: 7 days.
+pub const MAX_THRESHOLD_WINDOW: u64 = 7 * 86_400 * 1_000_000_000;
+
+/// Most keys that the thresholds of all rules count at one time. Beyond, those that were quiet for longest are forgotten.
+pub const MAX_COUNTED_KEYS: usize = 65_536;
+
+/// Most times that the thresholds of all rules keep at one time, 8 octets each. Beyond, keys are forgotten as above.
+pub const MAX_COUNTED_TIMES: usize = 1 << 20;
+
+/// Most octets of a key that tell it from others.
+pub const MAX_KEY_BYTES: usize = 256;

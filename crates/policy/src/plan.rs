@@ -1,0 +1,369 @@
+//! Checked policies, ready to judge events.
+
+use std::sync::Arc;
+
+use portcullis_lang::{EventId, Formula, Host};
+use smallvec::SmallVec;
+
+use crate::decision::{Action, Decision, RuleId, RuleInfo, Severity};
+use crate::demand::{Demand, reads_connection_alone};
+use crate::index::{self, FieldIndex, Hits};
+use crate::memory::{Memory, Threshold};
+use crate::syntax::VerdictClause;
+use crate::testing::PolicyTest;
+use crate::text::AlertText;
+
+/// The number of a protocol: its place among the schemes that the policies were compiled against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProtocolId(pub u16);
+
+/// All policies of a run, checked and arranged so that an event costs as little as possible.
+///
+/// For each event there is one list of rules, of all policies in the order in which they were given and of each policy
+/// from top to bottom. Three things keep the work down: what depends on addresses and ports alone is settled once per
+/// flow ([`PolicySet::applicable`]); rules that test one field for equality share one look-up per event; and
+/// [`PolicySet::demand`] tells what nobody reads.
+///
+/// What remains is evaluated as a tree of [`Formula`]s and not as closures: `examples/rules_speed.rs` measures no gain
+/// that would be worth a second form of every test, because the look-ups decide how many are visited.
+///
+/// It is never changed once it is made, so that all workers share one.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    pub(crate) protocols: Vec<ProtocolPlan>,
+    pub(crate) rules: Vec<Arc<RuleInfo>>,
+    pub(crate) policies: Vec<Arc<str>>,
+    pub(crate) tests: Vec<PolicyTest>,
+}
+
+/// What the rules of one protocol are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProtocolPlan {
+    /// `smtp`.
+    pub(crate) name: String,
+    /// Conditions on addresses and ports; [`Applicable`] has a bit for each.
+    gates: Vec<Formula>,
+    /// By [`EventId`].
+    events: Vec<EventPlan>,
+}
+
+/// The rules on one event, in the order in which they are read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EventPlan {
+    rules: Vec<PlannedRule>,
+    /// Those that no index answers for.
+    always: Vec<u32>,
+    indexes: Vec<FieldIndex>,
+}
+
+/// One rule on one event. A rule on several events is planned for each of them.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedRule {
+    pub(crate) info: Arc<RuleInfo>,
+    /// Bits of [`Applicable`] that all have to be set.
+    pub(crate) gates: SmallVec<[u32; 2]>,
+    /// All of them have to hold.
+    pub(crate) conditions: Vec<Formula>,
+    /// The condition that the index has settled when the rule is visited.
+    answered: Option<usize>,
+    actions: Actions,
+}
+
+/// What a rule does on one event.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Actions {
+    /// Acts only from the N+1st time on.
+    pub(crate) after: Option<Threshold>,
+    pub(crate) alert: Option<Alert>,
+    pub(crate) logs: Vec<AlertText>,
+    pub(crate) verdict: Option<VerdictClause>,
+    pub(crate) observe: bool,
+}
+
+/// `alert SEVERITY "text" at most ...`
+#[derive(Clone, Debug)]
+pub(crate) struct Alert {
+    pub(crate) severity: Severity,
+    pub(crate) text: AlertText,
+    pub(crate) at_most: Option<Threshold>,
+}
+
+/// Which event it is that is judged, and when it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    /// The protocol of the flow.
+    pub protocol: ProtocolId,
+    /// The event.
+    pub event: EventId,
+    /// The time of the packet that completed it, in nanoseconds since 1970.
+    pub time: i64,
+}
+
+/// Which policies and rules apply to a flow at all, as far as addresses and ports tell.
+///
+/// A few machine words that belong to the flow; made by [`PolicySet::applicable`] and only good for the set that made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applicable {
+    bits: SmallVec<[u64; 2]>,
+}
+
+impl Applicable {
+    fn has(&self, bit: u32) -> bool {
+        self.bits.get((bit >> 6) as usize).is_some_and(|word| word & (1 << (bit & 63)) != 0)
+    }
+}
+
+impl PolicySet {
+    /// The number of a protocol of this name, if its scheme was given.
+    pub fn protocol(&self, name: &str) -> Option<ProtocolId> {
+        let index = self.protocols.iter().position(|protocol| protocol.name == name)?;
+        u16::try_from(index).ok().map(ProtocolId)
+    }
+
+    /// Which policies and rules apply to a flow of a protocol.
+    ///
+    /// `connection` has to know [`Scope::Connection`](portcullis_lang::Scope). What it does not know does not apply.
+    pub fn applicable(&self, protocol: ProtocolId, connection: &dyn Host) -> Applicable {
+        let gates = self.protocols.get(usize::from(protocol.0)).map_or(&[][..], |plan| &plan.gates);
+        let words = gates.chunks(64).map(|gates| {
+            let bits = gates.iter().enumerate().filter(|(_, gate)| gate.test(connection).holds());
+            bits.fold(0, |word: u64, (bit, _)| word | 1 << bit)
+        });
+        Applicable { bits: words.collect() }
+    }
+
+    /// Whether any rule is on an event: without one there is nothing to judge.
+    pub fn reads(&self, protocol: ProtocolId, event: EventId) -> bool {
+        self.plan(protocol, event).is_some_and(|plan| !plan.rules.is_empty())
+    }
+
+    /// Adds what the rules decide about an event, in the order in which they are read.
+    ///
+    /// A rule that acts gives its alert, its log records and then its verdict. A `pass` or `drop` that is not only observed
+    /// is the last decision. A test whose outcome depends on something that was not seen does not make a rule act.
+    pub fn judge(
+        &self,
+        occurrence: Occurrence,
+        host: &dyn Host,
+        applicable: &Applicable,
+        memory: &mut Memory,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let Some(plan) = self.plan(occurrence.protocol, occurrence.event) else { return };
+        let time = occurrence.time;
+        if plan.indexes.is_empty() {
+            for rule in &plan.rules {
+                if rule.judge(time, host, applicable, memory, decisions) {
+                    return;
+                }
+            }
+            return;
+        }
+        let mut hits = Hits::new();
+        for index in &plan.indexes {
+            index.collect(host, &mut hits);
+        }
+        hits.sort_unstable();
+        hits.dedup();
+        let mut hits = hits.into_iter().peekable();
+        let mut always = plan.always.iter().copied().peekable();
+        loop {
+            let next = match (hits.peek(), always.peek()) {
+                (Some(hit), Some(unindexed)) if hit < unindexed => hits.next(),
+                (Some(_), None) => hits.next(),
+                (_, Some(_)) => always.next(),
+                (None, None) => return,
+            };
+            let rule = next.and_then(|position| plan.rules.get(position as usize));
+            if rule.is_some_and(|rule| rule.judge(time, host, applicable, memory, decisions)) {
+                return;
+            }
+        }
+    }
+
+    /// What the rules read at all.
+    pub fn demand(&self) -> Demand {
+        let mut demand = Demand::default();
+        for (protocol, plan) in (0..).map(ProtocolId).zip(&self.protocols) {
+            for (event, plan) in (0..).map(EventId).zip(&plan.events) {
+                if plan.rules.is_empty() {
+                    continue;
+                }
+                let demand = demand.entry(protocol, event);
+                for rule in &plan.rules {
+                    rule.formulas().for_each(|formula| demand.add(formula));
+                }
+            }
+        }
+        demand
+    }
+
+    /// All rules, in the order of the policies.
+    pub fn rules(&self) -> &[Arc<RuleInfo>] {
+        &self.rules
+    }
+
+    /// The rule of this number.
+    pub fn rule(&self, id: RuleId) -> Option<&Arc<RuleInfo>> {
+        self.rules.iter().find(|rule| rule.id == id)
+    }
+
+    /// Names of the policies, in order.
+    pub fn policies(&self) -> &[Arc<str>] {
+        &self.policies
+    }
+
+    /// The `test` blocks of the policies. They are run above this crate, where a grammar turns octets into events.
+    pub fn tests(&self) -> &[PolicyTest] {
+        &self.tests
+    }
+
+    fn plan(&self, protocol: ProtocolId, event: EventId) -> Option<&EventPlan> {
+        self.protocols.get(usize::from(protocol.0))?.events.get(usize::from(event.0))
+    }
+}
+
+impl PlannedRule {
+    /// Adds what the rule decides. True if it has ended the reading.
+    fn judge(
+        &self,
+        time: i64,
+        host: &dyn Host,
+        applicable: &Applicable,
+        memory: &mut Memory,
+        decisions: &mut Vec<Decision>,
+    ) -> bool {
+        let acts = self.gates.iter().all(|gate| applicable.has(*gate))
+            && self
+                .conditions
+                .iter()
+                .enumerate()
+                .all(|(number, condition)| self.answered == Some(number) || condition.test(host).holds());
+        let Actions { after, alert, logs, verdict, observe } = &self.actions;
+        if !acts || after.as_ref().is_some_and(|threshold| !memory.exceeds(threshold, host, time)) {
+            return false;
+        }
+        let mut decide = |action| {
+            decisions.push(Decision { rule: Arc::clone(&self.info), action, observe: *observe });
+        };
+        let mut allows = |threshold: &Threshold| memory.allows(threshold, host, time);
+        if let Some(Alert { severity, text, .. }) =
+            alert.as_ref().filter(|alert| alert.at_most.as_ref().is_none_or(&mut allows))
+        {
+            decide(Action::Alert { severity: *severity, text: text.fill(host) });
+        }
+        for text in logs {
+            decide(Action::Log { text: text.fill(host) });
+        }
+        match verdict {
+            Some(VerdictClause::Pass) => decide(Action::Pass),
+            Some(VerdictClause::Drop) => decide(Action::Drop),
+            None => return false,
+        }
+        !observe
+    }
+
+    /// All that it reads.
+    fn formulas(&self) -> impl Iterator<Item = &Formula> {
+        let Actions { after, alert, logs, .. } = &self.actions;
+        let texts = alert.iter().map(|alert| &alert.text).chain(logs);
+        let thresholds = alert.iter().filter_map(|alert| alert.at_most.as_ref()).chain(after);
+        let keys = thresholds.map(|threshold| &threshold.key);
+        self.conditions.iter().chain(texts.flat_map(AlertText::formulas)).chain(keys)
+    }
+}
+
+/// Gathers planned rules and makes a [`PolicySet`] of them.
+#[derive(Debug, Default)]
+pub(crate) struct Planner {
+    set: PolicySet,
+    thresholds: u32,
+}
+
+/// The parts of a rule that differ from event to event.
+pub(crate) struct RuleOnEvent {
+    pub(crate) info: Arc<RuleInfo>,
+    /// Gates of the policy and the rule.
+    pub(crate) gates: SmallVec<[u32; 2]>,
+    /// All of them have to hold.
+    pub(crate) conditions: Vec<Formula>,
+    pub(crate) actions: Actions,
+}
+
+impl Planner {
+    /// Begins with protocols of these names and numbers of events.
+    pub(crate) fn new<'a>(protocols: impl IntoIterator<Item = (&'a str, usize)>) -> Planner {
+        let plan = |(name, events): (&str, usize)| ProtocolPlan {
+            name: name.into(),
+            gates: Vec::new(),
+            events: vec![EventPlan::default(); events],
+        };
+        let set = PolicySet { protocols: protocols.into_iter().map(plan).collect(), ..PolicySet::default() };
+        Planner { set, thresholds: 0 }
+    }
+
+    /// A number that no other threshold of the set has.
+    pub(crate) fn next_threshold(&mut self) -> u32 {
+        self.thresholds = self.thresholds.saturating_add(1);
+        self.thresholds
+    }
+
+    pub(crate) fn add_policy(&mut self, name: Arc<str>) {
+        self.set.policies.push(name);
+    }
+
+    pub(crate) fn add_info(&mut self, info: Arc<RuleInfo>) {
+        self.set.rules.push(info);
+    }
+
+    pub(crate) fn add_test(&mut self, test: PolicyTest) {
+        self.set.tests.push(test);
+    }
+
+    /// Adds a condition on addresses and ports; its bit.
+    pub(crate) fn add_gate(&mut self, protocol: ProtocolId, gate: Formula) -> Option<u32> {
+        let gates = &mut self.set.protocols.get_mut(usize::from(protocol.0))?.gates;
+        let bit = u32::try_from(gates.len()).ok()?;
+        gates.push(gate);
+        Some(bit)
+    }
+
+    /// Adds a rule to an event; the parts of its condition that only read addresses and ports become gates.
+    pub(crate) fn add_rule(&mut self, protocol: ProtocolId, event: EventId, rule: RuleOnEvent) {
+        let RuleOnEvent { info, mut gates, conditions: given, actions } = rule;
+        let mut conditions = Vec::new();
+        for part in given.into_iter().flat_map(conjuncts) {
+            match reads_connection_alone(&part) {
+                true => gates.extend(self.add_gate(protocol, part)),
+                false => conditions.push(part),
+            }
+        }
+        let plan = self.set.protocols.get_mut(usize::from(protocol.0));
+        if let Some(plan) = plan.and_then(|plan| plan.events.get_mut(usize::from(event.0))) {
+            plan.rules.push(PlannedRule { info, gates, conditions, answered: None, actions });
+        }
+    }
+
+    /// Makes the look-ups.
+    pub(crate) fn finish(mut self) -> PolicySet {
+        for plan in self.set.protocols.iter_mut().flat_map(|protocol| &mut protocol.events) {
+            let conditions: Vec<&[Formula]> = plan.rules.iter().map(|rule| rule.conditions.as_slice()).collect();
+            let (indexes, answered) = index::build(&conditions);
+            plan.indexes = indexes;
+            for (rule, answered) in plan.rules.iter_mut().zip(answered) {
+                rule.answered = answered;
+            }
+            let unanswered = (0..).zip(&plan.rules).filter(|(_, rule)| rule.answered.is_none());
+            plan.always = unanswered.map(|(position, _)| position).collect();
+        }
+        self.set
+    }
+}
+
+/// The parts of a condition all of which have to hold.
+pub(crate) fn conjuncts(formula: Formula) -> Vec<Formula> {
+    match formula {
+        Formula::And(parts) => parts.into_iter().flat_map(conjuncts).collect(),
+        other => vec![other],
+    }
+}

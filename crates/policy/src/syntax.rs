@@ -1,0 +1,12 @@
+//! Policy files: from text to a tree.
+
+mod clauses;
+mod parser;
+mod tests_of_policies;
+mod tree;
+
+pub use parser::parse;
+pub use tree::{
+    AlertClause, Expectation, ExpectationKind, Item, ListItem, ListSource, NetworkEntry, NetworkItem, PolicyFile,
+    PolicyItem, RuleItem, TestItem, TestStep, Threshold, Trigger, VerdictClause,
+};

@@ -1,0 +1,217 @@
+//! What rules decide: order, verdicts, lists, thresholds, connection tests, texts.
+
+mod support;
+
+use portcullis_lang::EventId;
+use portcullis_policy::{MAX_ALERT_TEXT, Memory, RuleId};
+use support::{Event, Given, compile, describe, policies};
+
+fn mail(domain: &str) -> Event {
+    Event::new("smtp", "command").with("verb", "mail").with("sender.domain", domain)
+}
+
+const GATEWAY: &str = r#"
+use smtp
+list    banned from "lists/banned-domains.txt"
+network inside = [10.0.0.0/8, fd00::/8]
+
+policy gateway for smtp when server in inside {
+    rule banned id 1 {
+        on    smtp.command
+        when  verb == MAIL and sender.domain in banned
+        alert high "mail from {sender.domain}"
+        log   "seen"
+        drop
+        about attack T1566.001 url "https://wiki.example/banned"
+    }
+    rule any_mail id 2 { on smtp.command when verb == MAIL  alert low "mail" }
+}
+"#;
+
+#[test]
+fn a_rule_acts_in_the_order_alert_log_verdict_and_a_drop_ends_the_reading() {
+    let policies = policies(GATEWAY);
+    let decisions = mail("Banned.Example").judge(&policies);
+    assert_eq!(describe(&decisions), [r#"1 alert high "mail from Banned.Example""#, r#"1 log "seen""#, "1 drop"]);
+    let about = &decisions[0].rule.about;
+    assert_eq!(about[0], ("attack".into(), "T1566.001".into()));
+    assert_eq!(about[1].1, "https://wiki.example/banned");
+    assert_eq!(describe(&mail("other.example").judge(&policies)), [r#"2 alert low "mail""#]);
+    assert_eq!(policies.rule(RuleId(2)).map(|rule| rule.name.as_str()), Some("any_mail"));
+}
+
+#[test]
+fn a_list_has_domains_in_any_case_and_the_names_below_its_stems() {
+    let policies = policies(GATEWAY);
+    let drops = |domain: &str| mail(domain).judge(&policies).len() == 3;
+    assert!(drops("BANNED.example") && drops("banned.example.") && drops("a.b.evil.test"));
+    assert!(!drops("evil.test") && !drops("sub.banned.example") && !drops("notbanned.example") && !drops(""));
+}
+
+#[test]
+fn the_when_of_a_policy_is_settled_once_per_flow() {
+    let policies = policies(GATEWAY);
+    assert!(mail("banned.example").server("192.0.2.9").judge(&policies).is_empty());
+    assert_eq!(mail("banned.example").server("fd12::1").judge(&policies).len(), 3);
+    // The same flow: what was settled with one event holds for another that knows no addresses.
+    let protocol = policies.protocol("smtp").unwrap();
+    let inside = policies.applicable(protocol, &mail("x"));
+    let outside = policies.applicable(protocol, &mail("x").server("192.0.2.9"));
+    assert_ne!(inside, outside);
+}
+
+#[test]
+fn tests_of_the_connection_in_a_rule_are_settled_with_it() {
+    let policies = policies(
+        "policy p for smtp {
+            rule submission id 1 { on smtp.command when verb == MAIL and client.address in 192.0.2.0/24  log \"x\" }
+            rule other id 2 { on smtp.command when client.address == 198.51.100.7 or verb == RCPT  log \"y\" }
+        }",
+    );
+    assert_eq!(describe(&mail("x").judge(&policies)), ["1 log \"x\""]);
+    assert_eq!(describe(&mail("x").client("198.51.100.7").judge(&policies)), ["2 log \"y\""]);
+    let demand = policies.demand();
+    let event = demand.event(policies.protocol("smtp").unwrap(), EventId(0)).unwrap();
+    assert_eq!(event.slots.iter().copied().collect::<Vec<_>>(), [0]);
+    assert_eq!(event.connection.len(), 1);
+}
+
+#[test]
+fn pass_ends_the_reading_across_policies_and_observed_verdicts_do_not() {
+    let policies = policies(
+        "policy first for smtp {
+            rule friends id 1 { on smtp.command when verb == MAIL and sender.domain == \"friend.example\"  pass }
+            rule would id 2 { on smtp.command when verb == MAIL  drop  mode observe }
+        }
+        policy second for smtp { mode observe  rule all id 3 { on smtp.command  drop } }
+        policy third for smtp { rule all id 4 { on smtp.command  drop } }",
+    );
+    assert_eq!(describe(&mail("friend.example").judge(&policies)), ["1 pass"]);
+    assert_eq!(describe(&mail("x").judge(&policies)), ["2 drop (observed)", "3 drop (observed)", "4 drop"]);
+}
+
+#[test]
+fn what_was_not_seen_makes_no_rule_act() {
+    let policies = policies(
+        "policy p for smtp {
+            rule is id 1 { on smtp.reply when asked.verb == AUTH  log \"is\" }
+            rule is_not id 2 { on smtp.reply when asked.verb != AUTH  log \"is not\" }
+            rule either id 3 { on smtp.reply when asked.verb == AUTH or code == 421  log \"{asked.verb} {code}\" }
+        }",
+    );
+    let unknown = Event::new("smtp", "reply").with("asked.verb", Given::Unknown);
+    assert!(unknown.clone().with("code", 250).judge(&policies).is_empty());
+    assert_eq!(describe(&unknown.with("code", 421).judge(&policies)), ["3 log \"? 421\""]);
+}
+
+#[test]
+fn texts_are_safe_and_bounded() {
+    let policies = policies(
+        r#"policy p for smtp {
+            rule a id 1 { on smtp.command when verb == MAIL  alert low "\r\n{{{sender.domain}}} \\ {sender.address}" }
+            rule b id 2 { on smtp.fail  log "{reason} in {state}" }
+        }"#,
+    );
+    let event = Event::new("smtp", "command").with("verb", "MAIL").with("sender.domain", &b"a\x1b[2J\n\xffb\\"[..]);
+    assert_eq!(describe(&event.judge(&policies)), [r#"1 alert low "\r\n{a\x1b[2J\n\xffb\\} \ -""#]);
+    let long = "x".repeat(5_000);
+    let event = Event::new("smtp", "fail").with("reason", long.as_str()).with("state", long.as_str());
+    let portcullis_policy::Action::Log { text } = &event.judge(&policies)[0].action else { panic!("a log record") };
+    assert!(text.len() <= MAX_ALERT_TEXT && text.contains("... in x"));
+}
+
+#[test]
+fn numbers_have_the_names_that_the_grammar_gives_them() {
+    let policies = policies(
+        "policy p for dns {
+            rule q id 1 { on dns.query when any questions.type == MX  log \"{questions.first.type} {questions.last.type} {count of questions}\" }
+        }",
+    );
+    let event = Event::new("dns", "query");
+    let event = event.list("questions", &[&[("type", Given::Number(15))], &[("type", Given::Number(4711))]]);
+    assert_eq!(describe(&event.judge(&policies)), ["1 log \"MX 4711 2\""]);
+    let demand = policies.demand();
+    let demand = demand.event(policies.protocol("dns").unwrap(), EventId(0)).unwrap();
+    assert_eq!(demand.elements.iter().copied().collect::<Vec<_>>(), [(1, 1)]);
+    assert!(policies.demand().event(policies.protocol("smtp").unwrap(), EventId(0)).is_none());
+}
+
+#[test]
+fn several_events_and_states() {
+    let policies = policies(
+        "policy p for smtp {
+            rule s id 1 {
+                on smtp.bare_lf when state == data_transmission, smtp.ambiguous_end
+                alert critical \"smuggling at {offset}\"
+            }
+        }",
+    );
+    let at = |name, state: &str| Event::new("smtp", name).with("state", state).with("offset", 7).judge(&policies).len();
+    assert_eq!(
+        [at("bare_lf", "command"), at("bare_lf", "data_transmission"), at("ambiguous_end", "command")],
+        [0, 1, 1]
+    );
+}
+
+#[test]
+fn thresholds_count_per_key_and_over_all_events_of_the_rule() {
+    let policies = policies(
+        "policy p for smtp {
+            rule g id 1 {
+                on smtp.reply when code == 535, smtp.fail
+                after 2 per client.address in 10 s
+                alert medium \"guessing\" at most 1 per client.address in 1 min
+                log \"again\"
+            }
+        }",
+    );
+    let mut memory = Memory::new();
+    let second = 1_000_000_000;
+    let mut reply = |client: &str, time: i64| {
+        let event = Event::new("smtp", "reply").with("code", 535).client(client);
+        describe(&event.judge_at(&policies, time * second, &mut memory))
+    };
+    assert!(reply("192.0.2.1", 0).is_empty() && reply("192.0.2.2", 0).is_empty() && reply("192.0.2.1", 1).is_empty());
+    assert_eq!(reply("192.0.2.1", 2), ["1 alert medium \"guessing\"", "1 log \"again\""]);
+    assert_eq!(reply("192.0.2.1", 3), ["1 log \"again\""]);
+    assert!(reply("192.0.2.1", 60).is_empty());
+    let fail = Event::new("smtp", "fail").client("192.0.2.2");
+    assert!(fail.judge_at(&policies, 5 * second, &mut memory).is_empty());
+    assert_eq!(fail.judge_at(&policies, 6 * second, &mut memory).len(), 2);
+}
+
+/// Rules whose tests are merged decide as they would one by one.
+#[test]
+fn merged_tests_keep_the_order_of_the_rules() {
+    let mut text = String::from("policy p for smtp {\n");
+    for number in 1..=100 {
+        let test = match number % 4 {
+            0 => "verb == RCPT".to_owned(),
+            1 => format!("verb == MAIL and sender.domain == \"d{}.example\"", number / 10),
+            2 => format!("verb == MAIL and sender.domain in (\"D{}.example\", \"all.example\")", number / 10),
+            _ => "verb == MAIL and sender.domain ends with \".example\"".to_owned(),
+        };
+        text += &format!("rule r{number} id {number} {{ on smtp.command when {test}  log \"x\" }}\n");
+    }
+    let policies = policies(&(text + "}"));
+    let acting = |domain: &str| -> Vec<u32> {
+        mail(domain).judge(&policies).iter().map(|decision| decision.rule.id.0).collect()
+    };
+    let expected = |acts: fn(&u32) -> bool| (1..=100).filter(acts).collect::<Vec<u32>>();
+    assert_eq!(acting("d3.example"), expected(|n| n % 4 == 3 || (n % 4 == 1 && n / 10 == 3)));
+    // `==` and values in brackets mind the case of letters: the grammar says where it is no difference.
+    assert_eq!(acting("D3.example"), expected(|n| n % 4 == 3 || (n % 4 == 2 && n / 10 == 3)));
+    assert_eq!(acting("all.example"), expected(|n| n % 4 == 3 || n % 4 == 2));
+    assert!(acting("nobody.test").is_empty());
+}
+
+#[test]
+fn tests_of_policies_are_kept() {
+    let (_, compiled) = compile(
+        "policy p for smtp { rule r id 7 { on smtp.fail drop } }
+         test \"dropped\" { policy p  down \"220 mx\\r\\n\"  up \"\\x00\"  expect alert 7, drop  expect no alert }",
+    );
+    let policies = compiled.unwrap().policies;
+    let test = &policies.tests()[0];
+    assert_eq!((test.name.as_str(), test.policies.len(), test.steps.len()), ("dropped", 1, 5));
+}
