@@ -32,54 +32,63 @@ const FAMILY_IPV4: u32 = 2;
 const FAMILIES_IPV6: [u32; 4] = [10, 24, 28, 30];
 
 /// Reads what the link layer carries.
+#[inline]
 pub(crate) fn decode(link: LinkType, data: &[u8]) -> Decoded<'_> {
-    let mut frame = Decoded { vlans: VlanIds::default(), network: Network::None, anomalies: AnomalySet::EMPTY };
-    match link {
+    let mut frame = Frame { vlans: VlanIds::default(), anomalies: AnomalySet::EMPTY };
+    let network = match link {
         LinkType::Ethernet => frame.typed(data, ETHERNET_HEADER, 12),
         LinkType::LinuxSll => frame.typed(data, LINUX_SLL_HEADER, 14),
         LinkType::LinuxSll2 => frame.typed(data, LINUX_SLL2_HEADER, 0),
         LinkType::Loop | LinkType::Null => frame.loopback(data),
-        LinkType::RawIp => frame.ip(data),
-    }
-    frame
+        LinkType::RawIp => ip::decode(data, &mut frame.anomalies),
+    };
+    Decoded { vlans: frame.vlans, network, anomalies: frame.anomalies }
 }
 
-impl<'a> Decoded<'a> {
+/// What is found on the way to the network layer. The large result is returned past it, so that it is written but once.
+struct Frame {
+    vlans: VlanIds,
+    anomalies: AnomalySet,
+}
+
+impl Frame {
     /// A header of `length` octets with the type of what follows at `field`.
-    fn typed(&mut self, data: &'a [u8], length: usize, field: usize) {
+    #[inline]
+    fn typed<'a>(&mut self, data: &'a [u8], length: usize, field: usize) -> Network<'a> {
         let (Some(ether_type), Some(payload)) = (u16_at(data, field), data.get(length..)) else {
             self.anomalies.insert(WireAnomaly::LinkTruncated);
-            return;
+            return Network::None;
         };
-        self.walk(ether_type, payload);
+        self.walk(ether_type, payload)
     }
 
-    fn loopback(&mut self, data: &'a [u8]) {
+    fn loopback<'a>(&mut self, data: &'a [u8]) -> Network<'a> {
         let Some((family, payload)) = data.split_first_chunk::<LOOPBACK_HEADER>() else {
             self.anomalies.insert(WireAnomaly::LinkTruncated);
-            return;
+            return Network::None;
         };
         // A family is a small number, so the order of its octets shows.
         let family = u32::from_be_bytes(*family);
         let family = if family > 0xffff { family.swap_bytes() } else { family };
         match family {
-            FAMILY_IPV4 => self.ipv4(payload),
-            family if FAMILIES_IPV6.contains(&family) => self.ipv6(payload),
-            family => self.network = Network::Other(u16::try_from(family).unwrap_or(u16::MAX)),
+            FAMILY_IPV4 => ipv4::decode(payload, &mut self.anomalies),
+            family if FAMILIES_IPV6.contains(&family) => ipv6::decode(payload, &mut self.anomalies),
+            family => Network::Other(u16::try_from(family).unwrap_or(u16::MAX)),
         }
     }
 
     /// Peels off VLAN tags, then reads what `ether_type` announces.
-    fn walk(&mut self, mut ether_type: u16, mut payload: &'a [u8]) {
+    #[inline]
+    fn walk<'a>(&mut self, mut ether_type: u16, mut payload: &'a [u8]) -> Network<'a> {
         let mut tags = 0;
         while matches!(ether_type, TYPE_VLAN | TYPE_SERVICE_VLAN | TYPE_OLD_SERVICE_VLAN) {
             if tags == VLAN_TAGS {
                 self.anomalies.insert(WireAnomaly::VlanNesting);
-                return;
+                return Network::None;
             }
             let Some((tag, rest)) = payload.split_first_chunk::<VLAN_TAG>() else {
                 self.anomalies.insert(WireAnomaly::LinkTruncated);
-                return;
+                return Network::None;
             };
             self.vlans.push(u16::from_be_bytes([tag[0], tag[1]]) & 0x0fff);
             ether_type = u16::from_be_bytes([tag[2], tag[3]]);
@@ -87,61 +96,49 @@ impl<'a> Decoded<'a> {
             tags += 1;
         }
         match ether_type {
-            TYPE_IPV4 => self.ipv4(payload),
-            TYPE_IPV6 => self.ipv6(payload),
-            TYPE_ARP => self.network = Network::Arp,
+            TYPE_IPV4 => ipv4::decode(payload, &mut self.anomalies),
+            TYPE_IPV6 => ipv6::decode(payload, &mut self.anomalies),
+            TYPE_ARP => Network::Arp,
             TYPE_PPPOE_SESSION => self.pppoe(payload),
             length if length < TYPE_MINIMUM => self.ieee_802_3(length, payload),
-            other => self.network = Network::Other(other),
+            other => Network::Other(other),
         }
     }
 
     /// A frame of IEEE 802.3 with a length for a type: IP is found behind SNAP (RFC 1042).
-    fn ieee_802_3(&mut self, length: u16, payload: &'a [u8]) {
+    fn ieee_802_3<'a>(&mut self, length: u16, payload: &'a [u8]) -> Network<'a> {
         let payload = clamped(payload, 0, usize::from(length));
         let Some(([0xaa, 0xaa, 0x03, 0, 0, 0, high, low], payload)) = payload.split_first_chunk() else {
-            return;
+            return Network::None;
         };
         match u16::from_be_bytes([*high, *low]) {
-            TYPE_IPV4 => self.ipv4(payload),
-            TYPE_IPV6 => self.ipv6(payload),
-            TYPE_ARP => self.network = Network::Arp,
-            other => self.network = Network::Other(other),
+            TYPE_IPV4 => ipv4::decode(payload, &mut self.anomalies),
+            TYPE_IPV6 => ipv6::decode(payload, &mut self.anomalies),
+            TYPE_ARP => Network::Arp,
+            other => Network::Other(other),
         }
     }
 
-    fn pppoe(&mut self, payload: &'a [u8]) {
+    fn pppoe<'a>(&mut self, payload: &'a [u8]) -> Network<'a> {
         let Some((header, payload)) = payload.split_first_chunk::<PPPOE_HEADER>() else {
             self.anomalies.insert(WireAnomaly::LinkTruncated);
-            return;
+            return Network::None;
         };
         // Version 1, type 1, code 0: session data.
         let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
         if header[0] != 0x11 || header[1] != 0 || length < 2 {
             self.anomalies.insert(WireAnomaly::PppoeMalformed);
-            return;
+            return Network::None;
         }
         let Some((ppp, payload)) = clamped(payload, 0, length).split_first_chunk::<2>() else {
             self.anomalies.insert(WireAnomaly::LinkTruncated);
-            return;
+            return Network::None;
         };
         match u16::from_be_bytes(*ppp) {
-            PPP_IPV4 => self.ipv4(payload),
-            PPP_IPV6 => self.ipv6(payload),
-            _ => self.network = Network::Other(TYPE_PPPOE_SESSION),
+            PPP_IPV4 => ipv4::decode(payload, &mut self.anomalies),
+            PPP_IPV6 => ipv6::decode(payload, &mut self.anomalies),
+            _ => Network::Other(TYPE_PPPOE_SESSION),
         }
-    }
-
-    fn ip(&mut self, data: &'a [u8]) {
-        self.network = ip::decode(data, &mut self.anomalies).map_or(Network::None, Network::Ip);
-    }
-
-    fn ipv4(&mut self, data: &'a [u8]) {
-        self.network = ipv4::decode(data, &mut self.anomalies).map_or(Network::None, Network::Ip);
-    }
-
-    fn ipv6(&mut self, data: &'a [u8]) {
-        self.network = ipv6::decode(data, &mut self.anomalies).map_or(Network::None, Network::Ip);
     }
 }
 

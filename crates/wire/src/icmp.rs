@@ -1,6 +1,7 @@
 //! Messages of ICMP (RFC 792) and ICMPv6 (RFC 4443).
 
 use crate::anomaly::{AnomalySet, WireAnomaly};
+use crate::decode::Network;
 use crate::ip::{self, IpPacket};
 
 /// Octets of an ICMP header, of which the last four depend on the kind.
@@ -52,7 +53,10 @@ impl<'a> IcmpMessage<'a> {
             return None;
         }
         // What is odd about the quoted packet was told when it came by itself.
-        ip::decode(self.payload, &mut AnomalySet::default())
+        match ip::decode(self.payload, &mut AnomalySet::default()) {
+            Network::Ip(packet) => Some(packet),
+            _ => None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::anomaly::{AnomalySet, WireAnomaly};
 use crate::bytes::u16_at;
+use crate::decode::Network;
 use crate::icmp::IcmpMessage;
 use crate::tcp::TcpSegment;
 use crate::udp::UdpDatagram;
@@ -80,6 +81,7 @@ pub enum Transport<'a> {
 
 impl<'a> IpPacket<'a> {
     /// Reads what the packet carries.
+    #[inline]
     pub fn transport(&self) -> Transport<'a> {
         if let Some(anomaly) = self.broken {
             return Transport::Malformed(anomaly);
@@ -126,17 +128,17 @@ impl<'a> IpPacket<'a> {
 }
 
 /// Reads a packet of the version that its first four bits say.
-pub(crate) fn decode<'a>(data: &'a [u8], anomalies: &mut AnomalySet) -> Option<IpPacket<'a>> {
+pub(crate) fn decode<'a>(data: &'a [u8], anomalies: &mut AnomalySet) -> Network<'a> {
     match data.first().map(|octet| octet >> 4) {
         Some(4) => ipv4::decode(data, anomalies),
         Some(6) => ipv6::decode(data, anomalies),
         Some(_) => {
             anomalies.insert(WireAnomaly::IpVersion);
-            None
+            Network::None
         }
         None => {
             anomalies.insert(WireAnomaly::IpHeaderTruncated);
-            None
+            Network::None
         }
     }
 }

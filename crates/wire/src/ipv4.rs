@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::anomaly::{AnomalySet, WireAnomaly};
 use crate::bytes::clamped;
+use crate::decode::Network;
 use crate::ip::{FragmentInfo, IpPacket};
 
 /// Octets of a header without options.
@@ -18,21 +19,22 @@ const OPTION_NO_OPERATION: u8 = 1;
 const OPTION_LOOSE_SOURCE_ROUTE: u8 = 131;
 const OPTION_STRICT_SOURCE_ROUTE: u8 = 137;
 
-/// Reads a packet of IPv4. `None` when a receiver would drop it for its header, with the reason among the anomalies.
-pub(crate) fn decode<'a>(data: &'a [u8], anomalies: &mut AnomalySet) -> Option<IpPacket<'a>> {
+/// Reads a packet of IPv4. Nothing when a receiver would drop it for its header, with the reason among the anomalies.
+#[inline]
+pub(crate) fn decode<'a>(data: &'a [u8], anomalies: &mut AnomalySet) -> Network<'a> {
     let Some(fixed) = data.first_chunk::<HEADER>() else {
         anomalies.insert(WireAnomaly::IpHeaderTruncated);
-        return None;
+        return Network::None;
     };
     if fixed[0] >> 4 != 4 {
         anomalies.insert(WireAnomaly::IpVersion);
-        return None;
+        return Network::None;
     }
     let header_length = usize::from(fixed[0] & 0x0f) * 4;
     let header = data.get(..header_length).filter(|header| header.len() >= HEADER);
     let Some(header) = header else {
         anomalies.insert(WireAnomaly::IpHeaderLength);
-        return None;
+        return Network::None;
     };
     let total_length = match u16::from_be_bytes([fixed[2], fixed[3]]) {
         // Captured on the sending host before the network card cut it into packets (TSO): it reaches to the end.
@@ -44,7 +46,7 @@ pub(crate) fn decode<'a>(data: &'a [u8], anomalies: &mut AnomalySet) -> Option<I
     };
     if total_length < header_length {
         anomalies.insert(WireAnomaly::IpTotalLength);
-        return None;
+        return Network::None;
     }
     let missing = total_length.saturating_sub(data.len());
     if missing > 0 {
@@ -70,7 +72,7 @@ pub(crate) fn decode<'a>(data: &'a [u8], anomalies: &mut AnomalySet) -> Option<I
     if has_options {
         read_options(clamped(header, HEADER, header_length), anomalies);
     }
-    Some(IpPacket {
+    Network::Ip(IpPacket {
         source: IpAddr::V4(source),
         destination: IpAddr::V4(destination),
         protocol: fixed[9],
@@ -119,7 +121,10 @@ mod tests {
 
     fn decoded(data: &[u8]) -> (Option<IpPacket<'_>>, Vec<WireAnomaly>) {
         let mut anomalies = AnomalySet::EMPTY;
-        let packet = decode(data, &mut anomalies);
+        let packet = match decode(data, &mut anomalies) {
+            Network::Ip(packet) => Some(packet),
+            _ => None,
+        };
         (packet, anomalies.iter().collect())
     }
 

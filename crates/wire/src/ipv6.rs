@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::anomaly::{AnomalySet, WireAnomaly};
 use crate::bytes::{clamped, u16_at, u32_at};
+use crate::decode::Network;
 use crate::ip::{FragmentInfo, IpPacket};
 use crate::limits::EXTENSION_HEADERS;
 
@@ -22,15 +23,16 @@ const ROUTING_TYPE_SOURCE_ROUTE: u8 = 0;
 const OPTION_PAD1: u8 = 0;
 const OPTION_JUMBO: u8 = 0xc2;
 
-/// Reads a packet of IPv6. `None` when a receiver would drop it for its fixed header, with the reason among the anomalies.
-pub(crate) fn decode<'a>(data: &'a [u8], anomalies: &mut AnomalySet) -> Option<IpPacket<'a>> {
+/// Reads a packet of IPv6. Nothing when a receiver would drop it for its fixed header, with the reason among the anomalies.
+#[inline]
+pub(crate) fn decode<'a>(data: &'a [u8], anomalies: &mut AnomalySet) -> Network<'a> {
     let Some(fixed) = data.first_chunk::<HEADER>() else {
         anomalies.insert(WireAnomaly::IpHeaderTruncated);
-        return None;
+        return Network::None;
     };
     if fixed[0] >> 4 != 6 {
         anomalies.insert(WireAnomaly::IpVersion);
-        return None;
+        return Network::None;
     }
     let payload_length = match u16::from_be_bytes([fixed[4], fixed[5]]) {
         0 if fixed[6] == HOP_BY_HOP => jumbo_length(data).unwrap_or(0),
@@ -50,7 +52,7 @@ pub(crate) fn decode<'a>(data: &'a [u8], anomalies: &mut AnomalySet) -> Option<I
     let data = clamped(data, 0, total_length);
     let chain = Chain::walk(data, fixed[6]);
     anomalies.extend(chain.anomalies);
-    Some(IpPacket {
+    Network::Ip(IpPacket {
         source: IpAddr::V6(source),
         destination: IpAddr::V6(destination),
         protocol: chain.protocol,
@@ -238,7 +240,10 @@ mod tests {
 
     fn decoded(data: &[u8]) -> (Option<IpPacket<'_>>, Vec<WireAnomaly>) {
         let mut anomalies = AnomalySet::EMPTY;
-        let packet = decode(data, &mut anomalies);
+        let packet = match decode(data, &mut anomalies) {
+            Network::Ip(packet) => Some(packet),
+            _ => None,
+        };
         (packet, anomalies.iter().collect())
     }
 

@@ -47,6 +47,7 @@ impl<'a> TcpSegment<'a> {
     ///
     /// [`WireAnomaly::TcpHeaderTruncated`] for less than 20 octets and [`WireAnomaly::TcpDataOffset`] for a header length
     /// below 20 or past the end. A receiver drops both.
+    #[inline]
     pub fn parse(data: &'a [u8]) -> Result<Self, WireAnomaly> {
         let fixed: &[u8; HEADER] = data.first_chunk().ok_or(WireAnomaly::TcpHeaderTruncated)?;
         let header_length = usize::from(fixed[12] >> 4) * 4;

@@ -32,6 +32,7 @@ impl<'a> UdpDatagram<'a> {
     ///
     /// [`WireAnomaly::UdpTruncated`] for less than 8 octets and [`WireAnomaly::UdpLength`] for a length below 8 or beyond the
     /// packet. A receiver drops both.
+    #[inline]
     pub fn parse(data: &'a [u8], missing: usize) -> Result<Self, WireAnomaly> {
         let (fixed, rest) = data.split_first_chunk::<HEADER>().ok_or(WireAnomaly::UdpTruncated)?;
         let length = u16::from_be_bytes([fixed[4], fixed[5]]);
