@@ -14,7 +14,7 @@ use crate::token::{Symbol, TokenKind};
 pub struct Alignment {
     /// Lines of one kind are aligned with each other.
     pub kind: u8,
-    /// The number of the token that is moved to the right.
+    /// The number of the token that is moved to the right; behind the last one, the line only keeps its neighbours together.
     pub at: usize,
     /// How wide what stands before is made at least, in characters.
     pub least: usize,
@@ -183,7 +183,7 @@ fn lines<'t>(atoms: &[Atom<'t>]) -> Vec<Line<'t>> {
             None => true,
             Some(before) => {
                 before.is_comment()
-                    || atom.newlines > 0 && !(atom.is(Symbol::BraceClose) && !atom.tall)
+                    || atom.newlines > 0 && !atom.is(Symbol::BraceClose)
                     || atom.is(Symbol::BraceClose) && atom.tall
                     || !atom.is_comment() && before.is(Symbol::BraceOpen) && before.tall
                     || entry == Some(Separation::Line) && tall_here
@@ -244,7 +244,7 @@ fn gap(two_before: Option<&Atom<'_>>, before: &Atom<'_>, atom: &Atom<'_>, head: 
     use Symbol::{BracketClose, BracketOpen, Colon, Comma, Dot, DotDot, Minus, ParenClose, ParenOpen};
     let as_written = usize::from(!atom.adjacent);
     let one_of = |atom: &Atom<'_>, symbols: &[Symbol]| symbols.iter().any(|&symbol| atom.is(symbol));
-    if atom.entry.is_some() && !before.is(Symbol::BraceOpen) {
+    if atom.entry.is_some() && !one_of(before, &[Symbol::BraceOpen, Comma]) {
         return 2;
     }
     // An address and a colon behind it would be another address without the blank.
@@ -317,7 +317,7 @@ fn align_entries(lines: &mut [Line<'_>], align: &impl Fn(&[&str]) -> Option<Alig
                 return None;
             }
             let texts: Vec<&str> = line.pieces.iter().map(|&(_, text)| text).collect();
-            align(&texts).filter(|mark| mark.at > 0 && mark.at < texts.len())
+            align(&texts).filter(|mark| mark.at > 0 && mark.at <= texts.len())
         })
         .collect();
     let mut start = 0;
@@ -337,7 +337,7 @@ fn align_entries(lines: &mut [Line<'_>], align: &impl Fn(&[&str]) -> Option<Alig
             end += 1;
         }
         let widths = lines.iter().zip(&marks).take(end).skip(start).filter_map(|(line, mark)| {
-            let mark = mark.as_ref()?;
+            let mark = mark.as_ref().filter(|mark| mark.at < line.pieces.len())?;
             Some(line.width_before(mark.at).max(mark.least))
         });
         let target = widths.filter(|&width| width <= WIDEST).max().unwrap_or(0);

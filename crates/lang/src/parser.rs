@@ -264,8 +264,8 @@ impl<'t> Parser<'t> {
     /// Whether the next token is the first of its line.
     pub fn at_line_start(&mut self) -> bool {
         let start = self.peek().span.start as usize;
-        let before = self.text.get(..start).unwrap_or("");
-        before.rsplit('\n').next().is_none_or(|line| line.trim().is_empty())
+        let before = self.text.get(..start).unwrap_or("").trim_end_matches([' ', '\t', '\r']);
+        before.is_empty() || before.ends_with('\n')
     }
 
     /// Reads this sign if it is next.
@@ -511,6 +511,9 @@ fn explain(fault: Fault, span: Span, text: &str) -> Diagnostic {
             .help("numbers are written 25, 0x19, 0b11001, 1_000_000, 64 KB, 30 s, and are below 2^64"),
         Fault::BadAddress => Diagnostic::error(Code::S3, format!("`{text}` is not an address"))
             .primary(span, "each of the four numbers is at most 255, the prefix at most 32 (128 with IPv6)"),
+        Fault::UnknownCharacter if text == ";" => Diagnostic::error(Code::S1, "`;` means nothing here")
+            .primary(span, "")
+            .help("nothing stands between fields, rules and clauses: leave it out"),
         Fault::UnknownCharacter => Diagnostic::error(Code::S1, format!("`{text}` means nothing here"))
             .primary(span, "")
             .help("other characters than ASCII signs and letters stand in texts and comments only"),

@@ -4,7 +4,7 @@ use crate::limits::MAX_SUGGESTION_LENGTH;
 
 /// The candidate that is nearest to `word`, if one is near enough: at most a third of its characters are wrong.
 ///
-/// Of equally near ones the first is taken, so the same input gives the same answer.
+/// Of equally near ones the one that begins alike is taken, or else the first, so the same input gives the same answer.
 ///
 /// ```
 /// assert_eq!(portcullis_lang::suggest("recrod", ["line", "record"]), Some("record"));
@@ -16,7 +16,7 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         return None;
     }
     let allowed = (length / 3).max(1);
-    let mut best: Option<(usize, &'a str)> = None;
+    let mut best: Option<(usize, usize, &'a str)> = None;
     for candidate in candidates {
         if candidate == word || candidate.chars().count() > MAX_SUGGESTION_LENGTH {
             continue;
@@ -24,11 +24,12 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         let distance = distance(&word.to_lowercase(), &candidate.to_lowercase());
         // A word of which every letter is wrong is no likeness, however short it is.
         let near = distance <= allowed && distance < length.max(1);
-        if near && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
+        let unlike = length.saturating_sub(word.chars().zip(candidate.chars()).take_while(|(a, b)| a == b).count());
+        if near && best.is_none_or(|(least, least_unlike, _)| (distance, unlike) < (least, least_unlike)) {
+            best = Some((distance, unlike, candidate));
         }
     }
-    best.map(|(_, candidate)| candidate)
+    best.map(|(_, _, candidate)| candidate)
 }
 
 // Insertions, deletions, replacements and swapped neighbours (optimal string alignment).
@@ -71,6 +72,7 @@ mod tests {
         assert_eq!(suggest("error", ["parse_error", "gap"]), None);
         assert_eq!(suggest("recipent", ["sender", "recipient"]), Some("recipient"));
         assert_eq!(suggest("mail", ["MAIL"]), Some("MAIL"));
+        assert_eq!(suggest("stat", ["start", "state"]), Some("state"));
         assert_eq!(suggest("x", ["y"]), None);
         assert_eq!(suggest(&"a".repeat(1000), ["a"]), None);
     }

@@ -173,7 +173,7 @@ pub fn lex_class(source: SourceId, text: &str, offset: u32) -> Token {
         Ok((after, _)) => Token { kind: TokenKind::Class, span: span(source, start, text.len() - after.len()) },
         Err(_) => {
             let kind = TokenKind::Bad(Fault::UnterminatedClass);
-            Token { kind, span: span(source, start, start + line_length(rest)) }
+            Token { kind, span: span(source, start, start + open_length(rest)) }
         }
     }
 }
@@ -292,11 +292,10 @@ fn ipv6(text: &str) -> IResult<&str, &str> {
 
 // What stands here is no token: says why, and how much of it to leave out so that what follows makes sense again.
 fn fault(text: &str) -> (usize, Fault) {
-    let line = line_length(text);
     let word = |text: &str| text.chars().take_while(|&c| is_word_character(c) || c == '.').map(char::len_utf8).sum();
     match anychar::<_, nom::error::Error<&str>>(text) {
-        Ok((_, '"' | '\'')) => (line, Fault::UnterminatedText),
-        Ok((_, '/')) => (line, Fault::UnterminatedRegex),
+        Ok((_, '"' | '\'')) => (open_length(text), Fault::UnterminatedText),
+        Ok((_, '/')) => (open_length(text), Fault::UnterminatedRegex),
         Ok((_, '0'..='9')) => match recognize(pair(ipv4, opt(preceded(char('/'), digit1)))).parse(text) {
             Ok((_, found)) => (found.len(), Fault::BadAddress),
             Err(_) => (word(text), Fault::BadNumber),
@@ -306,8 +305,11 @@ fn fault(text: &str) -> (usize, Fault) {
     }
 }
 
-fn line_length(text: &str) -> usize {
-    text.find('\n').map_or(text, |end| text.get(..end).unwrap_or(text)).trim_end().len()
+// How much of a line something without an end takes: not the braces at its end, which belong to blocks around it.
+fn open_length(text: &str) -> usize {
+    let line = text.lines().next().unwrap_or("");
+    let inner = line.get(1..).unwrap_or("").trim_end_matches([' ', '\t', '\r', '}']);
+    inner.len() + 1
 }
 
 /// The value of a number without a unit.

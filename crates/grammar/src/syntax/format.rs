@@ -28,7 +28,7 @@ fn alignment(tokens: &[&str]) -> Option<Alignment> {
     let find = |wanted: &str| outside_of_braces(tokens, wanted);
     match first {
         "let" if tokens.get(2) == Some(&"=") => mark(1, 2),
-        "on" => mark(2, find("->")?),
+        "on" => mark(2, find("->").unwrap_or(tokens.len())),
         "anomaly" | "enum" => mark(3, 2),
         "start" | "join" => mark(4, 1),
         // `down` has four letters.

@@ -1,7 +1,7 @@
 //! Grammar files as text: the tree, the parser that makes it, the formatter that writes it back.
 //!
 //! [`parse`] makes a [`tree::File`] of any text and says what is wrong with it; what is wrong stays out of the tree, the rest is
-//! there. Nothing here knows what the names mean. [`format`] brings a text without errors into the canonical layout.
+//! there. Nothing here knows what the names mean. [`format()`] brings a text without errors into the canonical layout.
 //!
 //! ```
 //! # use portcullis_grammar::syntax;

@@ -2,4 +2,5 @@
 
 mod formatting;
 mod messages;
+mod pages;
 mod samples;

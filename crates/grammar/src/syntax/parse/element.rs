@@ -146,8 +146,7 @@ fn ending(p: &mut Parser<'_>, kind: &mut ElementKind) -> Parsed<()> {
             return Err(p.report(
                 Diagnostic::error(Code::S1, format!("`{name}` says how a repetition ends, and this is none"))
                     .primary(word.span, "")
-                    .help("repetitions begin with `many` or `table of`")
-                    .help(format!("a text up to a delimiter is a type: `name: {name} \">\"`")),
+                    .help("repetitions begin with `many` or `table of`; what is there only sometimes is written `when TEST`"),
             ));
         }
     };

@@ -53,22 +53,37 @@ pub(super) fn field(p: &mut Parser<'_>) -> Parsed<Field> {
     } else {
         None
     };
-    let element = element(p)?;
-    if let Some(label @ FieldLabel::Name(name)) = &label
-        && matches!(element.kind, ElementKind::Check(_) | ElementKind::Let(..))
-    {
-        let _ = label;
-        let title = format!("`{name}` has no type");
-        return Err(p.report(
-            Diagnostic::error(Code::S1, title)
-                .primary(name.span, "")
-                .secondary(element.span, "this says something about what was read, and reads nothing"),
-        ));
+    if p.word().is_some() && p.second().kind == TokenKind::Symbol(Symbol::Equal) {
+        let name = p.name("a field")?;
+        let diagnostic = p
+            .unexpected_here(&format!("`:` behind `{name}`"))
+            .help(format!("what is read is written `{name}: TYPE`, what is computed `let {name} = EXPRESSION`"));
+        return Err(p.report_at_token(diagnostic));
     }
+    if let Some(FieldLabel::Name(name)) = &label {
+        type_of(p, name)?;
+    }
+    let element = element(p)?;
     if label.is_none() {
         forgotten_colon(p, &element)?;
     }
     Ok(Field { label, element, span: p.since(start) })
+}
+
+// What stands behind `name:` has to read something.
+fn type_of(p: &mut Parser<'_>, name: &Name) -> Parsed<()> {
+    let next = p.peek();
+    let labelled = p.second().kind == TokenKind::Symbol(Symbol::Colon);
+    let reads_nothing = matches!(p.word(), Some("must" | "should")) || p.at(Symbol::BraceClose);
+    if !reads_nothing && !(next.kind == TokenKind::Word && labelled) {
+        return Ok(());
+    }
+    Err(p.report(
+        Diagnostic::error(Code::S1, format!("`{name}` has no type"))
+            .primary(name.span, "")
+            .secondary(next.span, "this is not one")
+            .help(format!("for example `{name}: u16`, `{name}: until \" \"`, `{name}: choose ...`")),
+    ))
 }
 
 // `verb word max 16` is a reference to a group `verb` and then a word without a name: nobody means that.
@@ -76,12 +91,6 @@ fn forgotten_colon(p: &mut Parser<'_>, element: &Element) -> Parsed<()> {
     let ElementKind::Type(named) = &element.kind else { return Ok(()) };
     let TypeKind::Named(path) = &named.kind else { return Ok(()) };
     let Some(name) = path.single() else { return Ok(()) };
-    if p.at(Symbol::Equal) {
-        let diagnostic = p
-            .unexpected_here(&format!("a field behind `{name}`"))
-            .help(format!("what is read is written `{name}: TYPE`, what is computed `let {name} = EXPRESSION`"));
-        return Err(p.report_at_token(diagnostic));
-    }
     let next = p.peek();
     let same_line = next.kind == TokenKind::Word && !p.at_line_start();
     let value = types::is_value_type(p.slice(next.span)) && p.second().kind != TokenKind::Symbol(Symbol::Colon);
@@ -130,7 +139,13 @@ fn element_kind(p: &mut Parser<'_>) -> Parsed<ElementKind> {
         Some("let") if second == TokenKind::Word => {
             p.advance();
             let name = p.name("the name of a computed field")?;
-            p.expect(Symbol::Equal, "before what is computed")?;
+            if !p.at(Symbol::Equal) {
+                let diagnostic = p
+                    .unexpected_here("`=` before what is computed")
+                    .help(format!("what is read is written `{name}: TYPE`, without `let`"));
+                return Err(p.report_at_token(diagnostic));
+            }
+            p.advance();
             Ok(ElementKind::Let(name, p.expression()?))
         }
         Some("must" | "should") if !is_label => Ok(ElementKind::Check(check(p)?)),
@@ -226,6 +241,12 @@ fn follow(p: &mut Parser<'_>) -> Parsed<ElementKind> {
 pub(super) fn check(p: &mut Parser<'_>) -> Parsed<Check> {
     let word = p.advance();
     let must = p.slice(word.span) == "must";
+    if p.word().is_some() && p.second().kind == TokenKind::Symbol(Symbol::Colon) {
+        let expected = format!("a test after `{}`", p.slice(word.span));
+        let diagnostic =
+            p.unexpected_here(&expected).help("for example `must be >= 20` or `should code in 200..599 as odd_code`");
+        return Err(p.report_at_token(diagnostic));
+    }
     let test = if p.at_subject_test() { p.subject_test()? } else { p.test()? };
     let kind = match p.eat_clause("as") {
         Some(span) if must => {

@@ -13,7 +13,9 @@ use super::{block, comma_separated, duplicate_names, example, field, loose_block
 pub(super) fn item(p: &mut Parser<'_>) -> Parsed<Item> {
     let start = p.peek().span;
     if p.at(Symbol::BraceClose) {
-        return Err(p.report(Diagnostic::error(Code::S1, "this `}` closes nothing").primary(start, "")));
+        return Err(
+            p.report(Diagnostic::error(Code::S1, "this `}` closes nothing").primary(start, "no block is open here"))
+        );
     }
     let kind = match p.word() {
         Some("protocol") => protocol(p)?,

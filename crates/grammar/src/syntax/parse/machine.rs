@@ -171,7 +171,10 @@ fn expectation(p: &mut Parser<'_>, direction: Direction) -> Parsed<Expectation> 
 fn sequence(p: &mut Parser<'_>) -> Parsed<Vec<ExpectedRecord>> {
     let mut sequence = Vec::new();
     loop {
-        let record = p.path("the record or stream that is expected")?;
+        if ["up", "down", "on"].into_iter().any(|word| p.at_word(word)) {
+            return Err(p.unexpected("a record or a stream"));
+        }
+        let record = p.path("a record or a stream")?;
         let event = match p.eat_word("as") {
             Some(_) => Some(p.name("the name of the event")?),
             None => None,

@@ -171,3 +171,15 @@ fn nesting_without_end_is_refused() {
         assert!(diagnostics.has_errors(), "{piece}");
     }
 }
+
+// Whoever sends a file of one long line does not get to stop us.
+#[test]
+fn long_lines_take_no_longer() {
+    for piece in ["x: u8 ", "} ", "choose a { 1 => b } ", "{ ", "\"a\" ", "x ", "; "] {
+        let text = format!("record r max 4 {{ {}", piece.repeat(200_000));
+        let started = std::time::Instant::now();
+        let (_, diagnostics) = parse(SOURCE, &text);
+        assert!(diagnostics.has_errors());
+        assert!(started.elapsed().as_secs() < 20, "{piece}");
+    }
+}

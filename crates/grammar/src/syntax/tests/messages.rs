@@ -32,6 +32,8 @@ wrong! {
     escape_unknown "line a max 512 { \"\\q\" }"
     colon_forgotten "line command max 4096 {\n    verb word max 16\n}"
     equal_for_colon "record a max 4 {\n    x = u8\n    y: u8\n}"
+    equal_for_colon_of_a_word "record a max 4 {\n    max = u8\n}"
+    type_forgotten "record a max 4 { x: }"
     let_with_colon "record a max 4 {\n    let x: u8\n}"
     several_errors "record a max 4 {\n    x: \n    y: u8 must\n    z: u65\n    ok: u8\n}\nmachine {\n    stat one { }\n    state two {\n        up\n        on a => b\n    }\n}"
     arrow_in_choose "record a max 4 {\n    choose x {\n        1 -> y: u8\n        2 => z: u8\n    }\n}"
