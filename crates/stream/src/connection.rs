@@ -18,6 +18,9 @@ use crate::slot::Class;
 /// How far from the next byte a reset or an acknowledgement may lie where no window is known.
 const BLIND_WINDOW: u64 = 1 << 20;
 
+/// After how many packets of one side alone the other counts as not captured: no receiver is that silent.
+const ABSENT_AFTER: u32 = 64;
+
 /// A connection beyond its SYN.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -152,8 +155,9 @@ impl Connection {
 
     /// When there is something to decide without a packet, apart from the end of the flow.
     pub(crate) fn deadline(&self, limits: &Limits) -> Option<Timestamp> {
-        let up = self.up.deadline(limits, self.is_one_sided(Direction::Up));
-        let down = self.down.deadline(limits, self.is_one_sided(Direction::Down));
+        let (no_client, no_server) = (self.is_absent(Direction::Up), self.is_absent(Direction::Down));
+        let up = self.up.deadline(limits, no_client, no_server);
+        let down = self.down.deadline(limits, no_server, no_client);
         up.into_iter().chain(down).min()
     }
 
@@ -200,17 +204,17 @@ impl Connection {
     /// Decides what is not waited for any more.
     pub(crate) fn settle(&mut self, context: &mut Context<'_>, out: &mut StreamEvents<'_>) {
         for direction in Direction::BOTH {
-            let one_sided = self.is_one_sided(direction);
-            let packets = self.packets;
-            let half = self.half_mut(direction);
+            let half = self.half(direction);
             if !half.is_waiting() && half.acknowledged <= half.offset {
                 continue;
             }
             if direction == Direction::Up && self.up.offset == 0 {
                 self.accept_syn_data(context, out);
             }
-            let half = self.half_mut(direction);
-            half.settle(context, packets, one_sided, out);
+            let absent = self.is_absent(direction);
+            let one_sided = self.is_absent(direction.other());
+            let packets = self.packets;
+            self.half_mut(direction).settle(context, packets, absent, one_sided, out);
         }
     }
 
@@ -248,6 +252,7 @@ impl Connection {
             self.report(context, direction, StreamAnomaly::OutOfWindow, segment, out);
             return;
         }
+        half.shown = half.shown.max(start.saturating_add(length));
         // What ends before the last acknowledgement is too old to acknowledge anything itself.
         let is_old = position.saturating_add_unsigned(length) < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
         let acknowledges = !windows || !is_old;
@@ -530,16 +535,16 @@ impl Connection {
         }
     }
 
-    /// Whether the window of the receiver of a direction can be relied on: both SYNs were seen,
-    /// and the receiver is still being captured.
+    /// Whether the window of the receiver of a direction can be relied on: both SYNs were seen, and the receiver is being
+    /// captured.
     fn windows_are_known(&self, direction: Direction) -> bool {
-        let silent = self.run_direction == direction && self.run >= 64;
-        self.opening.shift(direction).is_some() && !silent
+        self.opening.shift(direction).is_some() && !self.is_absent(direction.other())
     }
 
-    /// Whether the receiver of a direction was never captured.
-    fn is_one_sided(&self, direction: Direction) -> bool {
-        self.half(direction.other()).statistics.packets == 0
+    /// Whether the sender of a direction was never captured, or is not captured any more.
+    fn is_absent(&self, direction: Direction) -> bool {
+        let silent = self.run_direction != direction && self.run >= ABSENT_AFTER;
+        silent || self.half(direction).statistics.packets == 0
     }
 
     fn half(&self, direction: Direction) -> &Half {

@@ -62,6 +62,8 @@ pub(crate) struct Half {
     pub(crate) largest_window: u32,
     /// The offset after the furthest segment that was ignored because it lay beyond the window.
     pub(crate) beyond: u64,
+    /// The furthest offset at which the sender has shown itself to be.
+    pub(crate) shown: u64,
     /// Since when the receiver has acknowledged what we have not seen.
     overtaken: Option<Overtaken>,
     /// Since when the first held segment waits.
@@ -97,6 +99,7 @@ impl Half {
             edge: 0,
             largest_window: 0,
             beyond: 0,
+            shown: 0,
             overtaken: None,
             held_since: Timestamp(0),
             last_gap: (0, 0),
@@ -225,18 +228,22 @@ impl Half {
     }
 
     /// Decides what is not waited for any more, by the time and the number of packets so far.
+    ///
+    /// An acknowledgement alone does not make a gap, as anyone can send one: the sender must have gone on, too, or be
+    /// `absent` from the capture. `one_sided` says the same of the receiver.
     pub(crate) fn settle(
         &mut self,
         context: &mut Context<'_>,
         packets: u32,
+        absent: bool,
         one_sided: bool,
         out: &mut StreamEvents<'_>,
     ) {
         if self.acknowledged > self.offset && !self.finished {
             let since = *self.overtaken.get_or_insert(Overtaken { since: context.now, packets });
-            if packets.wrapping_sub(since.packets) >= context.limits.reorder_packets
-                || context.now >= since.since.saturating_add(context.limits.reorder_time)
-            {
+            let late = packets.wrapping_sub(since.packets) >= context.limits.reorder_packets
+                || context.now >= since.since.saturating_add(context.limits.reorder_time);
+            if late && self.has_gone_on(absent) {
                 self.skip_to(context, self.acknowledged, GapReason::Lost, out);
                 self.overtaken = None;
             }
@@ -260,15 +267,18 @@ impl Half {
     }
 
     /// When [`Half::settle`] has something to do without a packet.
-    pub(crate) fn deadline(&self, limits: &Limits, one_sided: bool) -> Option<Timestamp> {
-        let overtaken = self.overtaken.map(|overtaken| overtaken.since.saturating_add(limits.reorder_time));
+    pub(crate) fn deadline(&self, limits: &Limits, absent: bool, one_sided: bool) -> Option<Timestamp> {
+        let overtaken = self.overtaken.filter(|_| self.has_gone_on(absent));
+        let overtaken = overtaken.map(|overtaken| overtaken.since.saturating_add(limits.reorder_time));
         let held = self.queue.as_ref().map(|_| self.held_until(limits, one_sided));
         overtaken.into_iter().chain(held).min()
     }
 
     /// Delivers everything that is held, with gaps where bytes are missing, at the end of a flow.
     pub(crate) fn flush(&mut self, context: &mut Context<'_>, out: &mut StreamEvents<'_>) {
-        if self.acknowledged > self.offset && !self.finished {
+        // The one number more that was acknowledged is that of a FIN which was not captured.
+        let is_fin = self.acknowledged == self.offset.saturating_add(1) && !self.has_gone_on(false);
+        if self.acknowledged > self.offset && !self.finished && !is_fin {
             self.skip_to(context, self.acknowledged, GapReason::Lost, out);
         }
         while let Some(start) = self.held_start() {
@@ -494,6 +504,11 @@ impl Half {
             let at = start.max(self.last_gap.0);
             self.report(context, StreamAnomaly::DataAfterGap, at, out);
         }
+    }
+
+    /// Whether the sender has sent more than we have seen, as far as it shows.
+    fn has_gone_on(&self, absent: bool) -> bool {
+        absent || self.shown.max(self.beyond) > self.offset
     }
 
     fn held_until(&self, limits: &Limits, one_sided: bool) -> Timestamp {

@@ -150,6 +150,22 @@ impl FlowTable {
         self.receive(&place, envelope, segment, out)
     }
 
+    /// The flow of a packet with these ports and the direction the packet goes in, if there is one.
+    pub fn find_flow(
+        &self,
+        protocol: Protocol,
+        envelope: &Envelope,
+        source_port: u16,
+        destination_port: u16,
+    ) -> Option<(FlowId, Direction)> {
+        let source = (envelope.source, source_port);
+        let destination = (envelope.destination, destination_port);
+        let (tuple, source_is_low) = Tuple::new(protocol, envelope.vlan, source, destination);
+        let place = self.find(tuple.hash_with(&self.random), &tuple, source_is_low)?;
+        let slot = self.slots.get(place.index as usize)?;
+        Some((slot.id(place.index), place.direction))
+    }
+
     /// Takes a UDP datagram and returns its flow.
     pub fn udp<'a>(
         &mut self,

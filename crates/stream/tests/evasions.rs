@@ -248,6 +248,21 @@ fn t15_an_acknowledgement_within_the_window_makes_no_gap_if_its_bytes_were_not_s
 }
 
 #[test]
+fn t15_an_acknowledgement_alone_makes_no_gap_however_long_its_bytes_are_missing() {
+    let mut lab = Lab::connected();
+    lab.send(&up(0, "a").ack(500));
+    lab.sleep(60);
+    lab.send(&up(1, "b").ack(500));
+    lab.send(&down(0, "220 hello").ack(2));
+    assert_eq!(lab.log(), ["up 0 a", "up 1 b", "down 0 220 hello"]);
+    // Only a server that is gone for good is believed to have sent them.
+    for i in 0..64 {
+        lab.send(&up(2 + i, "x").ack(500));
+    }
+    assert_eq!(lab.log().last().unwrap(), "down 9 gap of 491: lost");
+}
+
+#[test]
 fn t16_data_beyond_the_window_is_ignored() {
     let mut lab = Lab::connected();
     lab.send_all(&[up(64_240, "evil"), up(64_239, "z"), up(0, "good")]);
@@ -563,6 +578,14 @@ fn t30_a_flow_that_falls_silent_is_not_waited_for_by_packets() {
     lab.log();
     lab.sleep(1);
     assert_eq!(lab.log(), ["up 1 gap of 4: lost", "up 5 fgh"]);
+}
+
+#[test]
+fn t30_a_fin_that_was_not_captured_is_no_gap() {
+    let mut lab = Lab::connected();
+    lab.send_all(&[up(0, "a"), down(0, "").ack(2)]);
+    lab.sleep(8000);
+    assert_eq!(lab.log(), ["up 0 a", "ended timeout"]);
 }
 
 #[test]

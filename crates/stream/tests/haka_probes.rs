@@ -2,6 +2,8 @@
 //!
 //! They are not part of the product; without them the tests say so and pass.
 
+#![allow(clippy::expect_used)]
+
 mod common;
 
 use common::Lab;
