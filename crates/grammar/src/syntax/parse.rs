@@ -186,6 +186,8 @@ fn duplicate_names<'a>(p: &mut Parser<'_>, names: impl IntoIterator<Item = &'a N
     }
 }
 
+type Is = fn(&ItemKind) -> bool;
+
 fn report_duplicates(p: &mut Parser<'_>, items: &[Item]) {
     let names = items.iter().filter_map(|item| match &item.kind {
         ItemKind::Enumeration(enumeration) => Some(&enumeration.name),
@@ -200,7 +202,7 @@ fn report_duplicates(p: &mut Parser<'_>, items: &[Item]) {
         _ => None,
     });
     duplicate_names(p, anomalies, "the anomaly", "describe it once");
-    let once: [(&str, fn(&ItemKind) -> bool); 5] = [
+    let once: [(&str, Is); 5] = [
         ("`protocol`", |kind| matches!(kind, ItemKind::Protocol(_))),
         ("`keywords`", |kind| matches!(kind, ItemKind::KeywordsIgnoreCase(_))),
         ("`newline`", |kind| matches!(kind, ItemKind::Newline(_))),

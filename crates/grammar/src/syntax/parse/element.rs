@@ -113,7 +113,9 @@ fn next_modifier(p: &mut Parser<'_>, kind: &ElementKind) -> Option<&'static str>
         "ignoring" => (p.slice(second.span) == "case").then_some("ignoring"),
         "x" => {
             let counted = matches!(second.kind, TokenKind::Number | TokenKind::Symbol(Symbol::ParenOpen));
-            let by_name = second.kind == TokenKind::Word && !field::FIELD_WORDS.contains(&p.slice(second.span));
+            let begins_next = matches!(p.peek_at(2).kind, TokenKind::Symbol(Symbol::Colon | Symbol::FatArrow));
+            let by_name =
+                second.kind == TokenKind::Word && !begins_next && !field::FIELD_WORDS.contains(&p.slice(second.span));
             (counted || by_name).then_some("x")
         }
         // Behind something else than a repetition it is a field without a name.

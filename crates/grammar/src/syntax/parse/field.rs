@@ -12,7 +12,7 @@ use super::{block, choice, comma_separated, duplicate_names, item, types};
 pub(super) const FIELD_WORDS: &[&str] = &[
     "as", "blanks", "checksum", "choose", "counts", "end", "error", "escaped", "follow", "ignoring", "let", "line",
     "little", "many", "max", "measures", "must", "newline", "nothing", "optional", "quoted", "rest", "should", "table",
-    "trimmed", "unfolded", "until", "when", "while", "within", "x",
+    "trimmed", "unfolded", "until", "when", "while", "within",
 ];
 
 /// Reads `{ FIELD FIELD ... }`.
@@ -75,7 +75,8 @@ fn type_of(p: &mut Parser<'_>, name: &Name) -> Parsed<()> {
     let next = p.peek();
     let labelled = p.second().kind == TokenKind::Symbol(Symbol::Colon);
     let reads_nothing = matches!(p.word(), Some("must" | "should")) || p.at(Symbol::BraceClose);
-    if !reads_nothing && !(next.kind == TokenKind::Word && labelled) {
+    let next_field = next.kind == TokenKind::Word && labelled;
+    if !reads_nothing && !next_field {
         return Ok(());
     }
     Err(p.report(

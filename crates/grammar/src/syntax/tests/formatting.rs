@@ -30,7 +30,7 @@ fn check(name: &str, text: &str) -> String {
 fn samples_in_canonical_layout() {
     for (name, text) in SAMPLES {
         let once = check(name, text);
-        // The shipped ones change with the protocols; `make test` checks that they are formatted.
+        // The shipped ones change with the protocols.
         if name.starts_with("sketch") {
             insta::assert_snapshot!(name.replace(['/', '.'], "_"), once);
         }
