@@ -1,2 +1,26 @@
 //! One flow from bytes to verdict: ties stream, grammar machine and policy.
+//!
+//! An [`Engine`] takes packets, one after the other, from wherever they come, and gives an [`Output`] what happened:
+//! events of protocols, decisions of policies, what was odd about packets and streams, and flows that have ended. It owns
+//! its flows, so that a worker needs no locks; one engine sees all packets of a flow.
+//!
+//! * [`Grammars`] are the loaded protocols and the ports they are expected on.
+//! * [`Engine::packet`] is the way of a packet: link layer, fragments, flow, stream, conversation, rules.
+//! * [`Output`] takes what comes of it, with the [`Flow`] and the [`PacketInfo`] that it belongs to.
 #![forbid(unsafe_code)]
+
+mod engine;
+mod flow;
+mod grammars;
+mod inspect;
+mod limits;
+mod output;
+mod recognise;
+mod statistics;
+
+pub use engine::{Engine, Settings};
+pub use flow::{Flow, Verdict};
+pub use grammars::Grammars;
+pub use limits::EngineLimits;
+pub use output::{Judgement, Output, PacketInfo};
+pub use statistics::Statistics;

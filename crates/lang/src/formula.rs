@@ -294,6 +294,9 @@ impl Formula {
                     value => (value == Value::Absent).into(),
                 },
             },
+            Formula::Every { list, .. } | Formula::Any { list, .. } if host.read(*list) == Value::Unknown => {
+                Truth::Unknown
+            }
             Formula::Every { list, test } => {
                 let mut all = Truth::True;
                 for index in 0..host.count(*list) {
@@ -369,6 +372,7 @@ impl Formula {
                 }
                 Value::Bytes(Cow::Owned(joined))
             }
+            Formula::Count(list) | Formula::Join { list, .. } if host.read(*list) == Value::Unknown => Value::Unknown,
             Formula::Count(list) => Value::Number(i64::from(host.count(*list))),
             Formula::Edge { list, slot, last } => {
                 let count = host.count(*list);

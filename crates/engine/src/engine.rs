@@ -1,0 +1,450 @@
+//! The way of a packet.
+
+use std::sync::Arc;
+
+use portcullis_grammar::{Dialogue, Program, Scratch};
+use portcullis_lang::Direction;
+use portcullis_policy::{Decision, Memory, PolicySet, ProtocolId};
+use portcullis_stream::{Envelope, FlowId, FlowTable, Limits, Protocol, StreamEventKind, StreamEvents};
+use portcullis_wire::{
+    AnomalySet, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, Timestamp, Transport,
+    WireAnomaly, decode,
+};
+use smallvec::SmallVec;
+
+use crate::flow::{Connection, Conversation, Flow, Inspection, Tracked, Verdict, flow_number};
+use crate::grammars::Grammars;
+use crate::inspect::Judge;
+use crate::limits::EngineLimits;
+use crate::output::{Output, PacketInfo};
+use crate::recognise::recognise;
+use crate::statistics::Statistics;
+
+/// How an engine is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bounds and timeouts of flows and streams.
+    pub streams: Limits,
+    /// Bounds and timeouts of fragments.
+    pub fragments: FragmentLimits,
+    /// Bounds of the engine itself.
+    pub engine: EngineLimits,
+    /// Whether flows whose beginning was not seen are followed.
+    pub midstream: bool,
+    /// Whether protocols are recognised on ports that no grammar names.
+    pub recognise: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            streams: Limits::default(),
+            fragments: FragmentLimits::default(),
+            engine: EngineLimits::default(),
+            midstream: true,
+            recognise: true,
+        }
+    }
+}
+
+/// Takes packets and gives what happened.
+#[derive(Debug)]
+pub struct Engine {
+    grammars: Arc<Grammars>,
+    policies: Arc<PolicySet>,
+    settings: Settings,
+    table: FlowTable,
+    fragments: Defragmenter,
+    /// By slot of the flow table.
+    flows: Vec<Option<Box<Tracked>>>,
+    work: Work,
+}
+
+/// What is used again for every packet.
+#[derive(Debug, Default)]
+struct Work {
+    scratch: Scratch,
+    memory: Memory,
+    decisions: Vec<Decision>,
+    statistics: Statistics,
+}
+
+impl Engine {
+    /// An engine without flows. The policies have to be compiled against the schemes of these grammars.
+    pub fn new(grammars: Arc<Grammars>, policies: Arc<PolicySet>, settings: Settings) -> Engine {
+        let table = FlowTable::new(settings.streams, None)
+            .with_services(grammars.services())
+            .with_midstream(settings.midstream);
+        Engine {
+            fragments: Defragmenter::new(settings.fragments.clone(), None),
+            grammars,
+            policies,
+            settings,
+            table,
+            flows: Vec::new(),
+            work: Work::default(),
+        }
+    }
+
+    /// Takes a packet. `number`: its number in the capture, from 1; `original_length`: its octets on the wire, of which
+    /// `data` may be the first ones only.
+    pub fn packet(
+        &mut self,
+        number: u64,
+        time: Timestamp,
+        link: LinkType,
+        data: &[u8],
+        original_length: u32,
+        output: &mut dyn Output,
+    ) {
+        let statistics = &mut self.work.statistics;
+        statistics.packets += 1;
+        statistics.octets += data.len() as u64;
+        statistics.cut_octets += u64::from(original_length).saturating_sub(data.len() as u64);
+        let decoded = decode(link, data);
+        let packet = PacketInfo { number, time, vlans: decoded.vlans.as_slice(), link, data };
+        report_wire(output, &packet, decoded.anomalies);
+        match &decoded.network {
+            Network::Ip(ip) if ip.fragment.is_some() => self.fragment(ip, decoded.vlans.outer(), &packet, output),
+            Network::Ip(ip) => self.ip(ip, decoded.vlans.outer(), &packet, output),
+            Network::Arp | Network::None | Network::Other(_) => self.work.statistics.other += 1,
+        }
+    }
+
+    /// Ends all flows at the end of the input.
+    pub fn finish(&mut self, output: &mut dyn Output) {
+        let mut abandoned = Vec::new();
+        self.fragments.finish(&mut abandoned);
+        let packet = PacketInfo { number: 0, time: Timestamp::MIN, vlans: &[], link: LinkType::RawIp, data: &[] };
+        for datagram in &abandoned {
+            output.wire_anomaly(&PacketInfo { time: datagram.first, ..packet }, datagram.anomaly);
+        }
+        let mut events = StreamEvents::new();
+        self.table.finish(&mut events);
+        self.take_events(events, &packet, output);
+    }
+
+    /// What was counted.
+    pub fn statistics(&self) -> &Statistics {
+        &self.work.statistics
+    }
+
+    /// Flows at the moment.
+    pub fn flows(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Octets held in buffers of streams at the moment.
+    pub fn memory(&self) -> usize {
+        self.table.memory()
+    }
+
+    fn fragment(&mut self, ip: &IpPacket<'_>, vlan: u16, packet: &PacketInfo<'_>, output: &mut dyn Output) {
+        self.work.statistics.fragments += 1;
+        let mut abandoned = Vec::new();
+        let result = self.fragments.insert(packet.time, vlan, ip, &mut abandoned);
+        for datagram in &abandoned {
+            output.wire_anomaly(packet, datagram.anomaly);
+        }
+        report_wire(output, packet, result.anomalies);
+        match result.outcome {
+            FragmentOutcome::Complete(whole) => {
+                self.work.statistics.reassembled += 1;
+                let decoded = whole.decode();
+                report_wire(output, packet, decoded.anomalies);
+                if let Network::Ip(ip) = &decoded.network {
+                    self.ip(ip, vlan, packet, output);
+                }
+            }
+            FragmentOutcome::Whole => self.ip(ip, vlan, packet, output),
+            FragmentOutcome::Discarded | FragmentOutcome::Duplicate | FragmentOutcome::Held => {}
+        }
+    }
+
+    fn ip(&mut self, ip: &IpPacket<'_>, vlan: u16, packet: &PacketInfo<'_>, output: &mut dyn Output) {
+        let statistics = &mut self.work.statistics;
+        match ip.source.is_ipv4() {
+            true => statistics.ipv4 += 1,
+            false => statistics.ipv6 += 1,
+        }
+        if !ip.verify_header().is_acceptable() {
+            statistics.wrong_checksum += 1;
+            output.wrong_checksum(packet);
+            return;
+        }
+        let envelope = Envelope::new(packet.time, vlan, ip);
+        let mut events = StreamEvents::new();
+        match ip.transport() {
+            Transport::Tcp(segment) => {
+                statistics.tcp += 1;
+                let right = ip.verify_transport().is_acceptable();
+                if !right && self.refuses(&envelope, segment.source_port, segment.destination_port, Protocol::Tcp) {
+                    self.wrong_checksum(packet, output);
+                    return;
+                }
+                report_wire(output, packet, segment.anomalies());
+                let id = self.table.tcp(&envelope, &segment, &mut events);
+                self.take_events(events, packet, output);
+                self.verified(id, (ip.source, segment.source_port), right);
+            }
+            Transport::Udp(datagram) => {
+                statistics.udp += 1;
+                let right = ip.verify_transport().is_acceptable();
+                if !right && self.refuses(&envelope, datagram.source_port, datagram.destination_port, Protocol::Udp) {
+                    self.wrong_checksum(packet, output);
+                    return;
+                }
+                let id = self.table.udp(&envelope, &datagram, &mut events);
+                self.take_events(events, packet, output);
+                self.verified(id, (ip.source, datagram.source_port), right);
+            }
+            Transport::Icmp(_) => statistics.icmp += 1,
+            Transport::Other(_) | Transport::Fragment => statistics.other += 1,
+            Transport::Malformed(anomaly) => {
+                statistics.malformed += 1;
+                output.wire_anomaly(packet, anomaly);
+            }
+        }
+    }
+
+    fn wrong_checksum(&mut self, packet: &PacketInfo<'_>, output: &mut dyn Output) {
+        self.work.statistics.wrong_checksum += 1;
+        output.wrong_checksum(packet);
+    }
+
+    /// Whether a packet with a wrong checksum is dropped as its receiver does. It is, once its sender has shown in this
+    /// flow that the capture has right ones; else the capture was made where checksums are not yet (or no longer) right.
+    fn refuses(&mut self, envelope: &Envelope, source: u16, destination: u16, protocol: Protocol) -> bool {
+        let found = self.table.find_flow(protocol, envelope, source, destination);
+        let refuses = found.is_some_and(|(id, direction)| {
+            let tracked = self.flows.get(id.slot()).and_then(Option::as_ref);
+            tracked.is_some_and(|flow| flow.verified.get(direction.index()).copied().unwrap_or(false))
+        });
+        if !refuses {
+            self.work.statistics.unverified_checksum += 1;
+        }
+        refuses
+    }
+
+    fn verified(&mut self, id: Option<FlowId>, sender: (std::net::IpAddr, u16), right: bool) {
+        if !right {
+            return;
+        }
+        let tracked = id.and_then(|id| self.flows.get_mut(id.slot())).and_then(Option::as_mut);
+        if let Some(tracked) = tracked {
+            let client = tracked.flow.key.client;
+            let direction = if (client.ip(), client.port()) == sender { Direction::Up } else { Direction::Down };
+            if let Some(entry) = tracked.verified.get_mut(direction.index()) {
+                *entry = true;
+            }
+        }
+    }
+
+    fn take_events(&mut self, events: StreamEvents<'_>, packet: &PacketInfo<'_>, output: &mut dyn Output) {
+        for event in events {
+            match event.kind {
+                StreamEventKind::Started { key, start, midstream } => {
+                    self.start(event.flow, key, start, midstream, packet, output);
+                }
+                StreamEventKind::Ended { reason, summary } => {
+                    let Some(mut tracked) = self.flows.get_mut(event.flow.slot()).and_then(Option::take) else {
+                        continue;
+                    };
+                    let time = summary.statistics.last;
+                    let at_end = PacketInfo { time, ..*packet };
+                    self.converse(&mut tracked, &at_end, output, |dialogue, program, scratch, judge| {
+                        dialogue.close(program, scratch, judge);
+                    });
+                    output.flow_ended(&tracked.flow, &summary, reason, &at_end);
+                }
+                kind => {
+                    let Some(mut tracked) = self.flows.get_mut(event.flow.slot()).and_then(Option::take) else {
+                        continue;
+                    };
+                    self.take_event(&mut tracked, kind, packet, output);
+                    if let Some(slot) = self.flows.get_mut(event.flow.slot()) {
+                        *slot = Some(tracked);
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        id: FlowId,
+        key: portcullis_stream::FlowKey,
+        start: Timestamp,
+        midstream: bool,
+        packet: &PacketInfo<'_>,
+        output: &mut dyn Output,
+    ) {
+        let statistics = &mut self.work.statistics;
+        statistics.flows += 1;
+        statistics.midstream_flows += u64::from(midstream);
+        let protocol = self.grammars.on_port(key.protocol, key.server.port());
+        let flow = Flow {
+            id,
+            number: flow_number(&key, start),
+            key,
+            start,
+            midstream,
+            protocol: None,
+            protocol_name: "",
+            verdict: Verdict::Accept,
+            alerts: 0,
+        };
+        let mut tracked = Box::new(Tracked { flow, inspection: Inspection::None, verified: [false; 2] });
+        match protocol {
+            Some(protocol) => self.inspect(&mut tracked, protocol, start),
+            None if self.settings.recognise && key.protocol == Protocol::Tcp && !midstream => {
+                tracked.inspection = Inspection::Undecided(Vec::new());
+            }
+            None => {}
+        }
+        output.flow_started(&tracked.flow, packet);
+        let slot = id.slot();
+        if self.flows.len() <= slot {
+            self.flows.resize_with(slot.saturating_add(1), || None);
+        }
+        if let Some(entry) = self.flows.get_mut(slot) {
+            *entry = Some(tracked);
+        }
+    }
+
+    /// Begins to inspect a flow.
+    fn inspect(&mut self, tracked: &mut Tracked, protocol: ProtocolId, now: Timestamp) {
+        let Some(program) = self.grammars.program(protocol) else { return };
+        self.work.statistics.inspected_flows += 1;
+        tracked.flow.protocol = Some(protocol);
+        tracked.flow.protocol_name = self.grammars.name(protocol);
+        let connection = Connection { key: &tracked.flow.key, protocol: tracked.flow.protocol_name };
+        let applicable = self.policies.applicable(protocol, &connection);
+        let midstream = tracked.flow.midstream && tracked.flow.key.protocol == Protocol::Tcp;
+        let dialogue = Dialogue::new(program, midstream, now.0);
+        tracked.inspection = Inspection::Dialogue(Box::new(Conversation { dialogue, applicable }));
+    }
+
+    fn take_event(
+        &mut self,
+        tracked: &mut Tracked,
+        kind: StreamEventKind<'_>,
+        packet: &PacketInfo<'_>,
+        output: &mut dyn Output,
+    ) {
+        let now = packet.time.0;
+        match kind {
+            StreamEventKind::Data { direction, bytes, .. } => {
+                if let Inspection::Undecided(server) = &mut tracked.inspection {
+                    if !self.decide(server, direction, &bytes) {
+                        return;
+                    }
+                    self.take_recognised(tracked, &bytes, packet, output);
+                    return;
+                }
+                self.work.statistics.inspected_octets += bytes.len() as u64;
+                self.converse(tracked, packet, output, |dialogue, program, scratch, judge| {
+                    dialogue.tick(program, scratch, now, judge);
+                    dialogue.octets(program, scratch, direction, &bytes, now, judge);
+                });
+            }
+            StreamEventKind::Datagram { direction, bytes, missing } => {
+                if missing > 0 {
+                    return;
+                }
+                self.work.statistics.inspected_octets += bytes.len() as u64;
+                self.converse(tracked, packet, output, |dialogue, program, scratch, judge| {
+                    dialogue.tick(program, scratch, now, judge);
+                    dialogue.datagram(program, scratch, direction, bytes, now, judge);
+                });
+            }
+            StreamEventKind::Gap { direction, offset, length, reason } => {
+                self.work.statistics.gaps += 1;
+                self.work.statistics.gap_octets += length;
+                output.gap(&tracked.flow, packet, direction, offset, length, reason);
+                if matches!(tracked.inspection, Inspection::Undecided(_)) {
+                    tracked.inspection = Inspection::None;
+                }
+                self.converse(tracked, packet, output, |dialogue, program, scratch, judge| {
+                    dialogue.gap(program, scratch, direction, length, judge);
+                });
+            }
+            StreamEventKind::Finished { direction } => {
+                self.converse(tracked, packet, output, |dialogue, program, scratch, judge| {
+                    dialogue.end(program, scratch, direction, judge);
+                });
+            }
+            StreamEventKind::Anomaly { direction, kind, offset } => {
+                output.stream_anomaly(&tracked.flow, packet, direction, kind, offset);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes octets of a flow whose protocol is not known; gives whether the client has spoken, which decides.
+    fn decide(&self, server: &mut Vec<u8>, direction: Direction, bytes: &[u8]) -> bool {
+        if direction == Direction::Down {
+            let room = self.settings.engine.recognise_octets.saturating_sub(server.len());
+            server.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
+        }
+        direction == Direction::Up || server.len() >= self.settings.engine.recognise_octets
+    }
+
+    fn take_recognised(
+        &mut self,
+        tracked: &mut Tracked,
+        bytes: &[u8],
+        packet: &PacketInfo<'_>,
+        output: &mut dyn Output,
+    ) {
+        let Inspection::Undecided(server) = std::mem::replace(&mut tracked.inspection, Inspection::None) else {
+            return;
+        };
+        if server.len() >= self.settings.engine.recognise_octets {
+            return;
+        }
+        let Some(protocol) = recognise(&self.grammars, &server, bytes) else { return };
+        self.inspect(tracked, protocol, packet.time);
+        let now = packet.time.0;
+        self.work.statistics.inspected_octets += (server.len() + bytes.len()) as u64;
+        self.converse(tracked, packet, output, |dialogue, program, scratch, judge| {
+            dialogue.octets(program, scratch, Direction::Down, &server, now, judge);
+            dialogue.octets(program, scratch, Direction::Up, bytes, now, judge);
+        });
+    }
+
+    fn converse(
+        &mut self,
+        tracked: &mut Tracked,
+        packet: &PacketInfo<'_>,
+        output: &mut dyn Output,
+        what: impl FnOnce(&mut Dialogue, &Program, &mut Scratch, &mut Judge<'_>),
+    ) {
+        let Tracked { flow, inspection: Inspection::Dialogue(conversation), .. } = tracked else { return };
+        let Some(protocol) = flow.protocol else { return };
+        let Some(program) = self.grammars.program(protocol) else { return };
+        let Conversation { dialogue, applicable } = conversation.as_mut();
+        let Work { scratch, memory, decisions, statistics } = &mut self.work;
+        let mut judge = Judge {
+            protocol,
+            flow,
+            packet: *packet,
+            policies: &self.policies,
+            applicable,
+            memory,
+            decisions,
+            statistics,
+            output,
+        };
+        what(dialogue, program, scratch, &mut judge);
+    }
+}
+
+fn report_wire(output: &mut dyn Output, packet: &PacketInfo<'_>, anomalies: AnomalySet) {
+    if anomalies != AnomalySet::EMPTY {
+        let anomalies: SmallVec<[WireAnomaly; 4]> = anomalies.iter().collect();
+        for anomaly in anomalies {
+            output.wire_anomaly(packet, anomaly);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What the engine keeps of a flow.
+
+use portcullis_grammar::Dialogue;
+use portcullis_lang::scheme::connection_slots;
+use portcullis_lang::{Host, Place, Scope, Value};
+use portcullis_policy::{Applicable, ProtocolId};
+use portcullis_stream::{FlowId, FlowKey, Protocol};
+use portcullis_wire::Timestamp;
+
+/// A flow, as outputs see it.
+#[derive(Debug)]
+pub struct Flow {
+    /// Its id in the flow table.
+    pub id: FlowId,
+    /// A number of at most 53 bits that is the same in every run over the same packets: made of addresses, ports and the
+    /// time of the first packet.
+    pub number: u64,
+    /// Who talks to whom.
+    pub key: FlowKey,
+    /// Time of the first packet.
+    pub start: Timestamp,
+    /// Whether it was there before the first packet that was seen.
+    pub midstream: bool,
+    /// The protocol that is spoken, as a number of the engine's grammars.
+    pub protocol: Option<ProtocolId>,
+    /// The name of that protocol; empty if none is known.
+    pub protocol_name: &'static str,
+    /// What was decided about it.
+    pub verdict: Verdict,
+    /// Alerts about it.
+    pub alerts: u32,
+}
+
+/// What rules have decided about a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes its way.
+    #[default]
+    Accept,
+    /// A rule dropped it: a gateway lets nothing more of it through.
+    Drop,
+}
+
+/// A flow with what inspects it.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    pub(crate) flow: Flow,
+    pub(crate) inspection: Inspection,
+    /// By direction: whether a packet with a right checksum was seen.
+    pub(crate) verified: [bool; 2],
+}
+
+#[derive(Debug)]
+pub(crate) enum Inspection {
+    /// Nobody reads it.
+    None,
+    /// Which protocol it is will be told by its first octets; those of the server are held.
+    Undecided(Vec<u8>),
+    Dialogue(Box<Conversation>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub(crate) dialogue: Dialogue,
+    pub(crate) applicable: Applicable,
+}
+
+/// Addresses and ports for the conditions of policies.
+pub(crate) struct Connection<'a> {
+    pub(crate) key: &'a FlowKey,
+    pub(crate) protocol: &'a str,
+}
+
+impl Connection<'_> {
+    pub(crate) fn value(&self, slot: u16) -> Value<'_> {
+        match slot {
+            connection_slots::CLIENT_ADDRESS => Value::Address(self.key.client.ip()),
+            connection_slots::CLIENT_PORT => Value::Number(i64::from(self.key.client.port())),
+            connection_slots::SERVER_ADDRESS => Value::Address(self.key.server.ip()),
+            connection_slots::SERVER_PORT => Value::Number(i64::from(self.key.server.port())),
+            connection_slots::TRANSPORT => Value::bytes(match self.key.protocol {
+                Protocol::Tcp => b"tcp",
+                Protocol::Udp => b"udp",
+            }),
+            connection_slots::PROTOCOL => Value::bytes(self.protocol.as_bytes()),
+            _ => Value::Absent,
+        }
+    }
+}
+
+impl Host for Connection<'_> {
+    fn read(&self, place: Place) -> Value<'_> {
+        match place.scope {
+            Scope::Connection => self.value(place.slot),
+            _ => Value::Unknown,
+        }
+    }
+
+    fn count(&self, _list: Place) -> u32 {
+        0
+    }
+
+    fn element(&self, _list: Place, _index: u32, _slot: u16) -> Value<'_> {
+        Value::Absent
+    }
+}
+
+/// The number of a flow: the same packets give the same number, in any run and on any machine.
+pub(crate) fn flow_number(key: &FlowKey, start: Timestamp) -> u64 {
+    // FNV-1a: short, and good enough for a name. It is no hash that an attacker could flood, nothing is looked up by it.
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut put = |octets: &[u8]| {
+        for octet in octets {
+            hash = (hash ^ u64::from(*octet)).wrapping_mul(PRIME);
+        }
+    };
+    for side in [key.client, key.server] {
+        match side.ip() {
+            std::net::IpAddr::V4(address) => put(&address.octets()),
+            std::net::IpAddr::V6(address) => put(&address.octets()),
+        }
+        put(&side.port().to_be_bytes());
+    }
+    put(&[u8::from(key.protocol == Protocol::Udp)]);
+    put(&key.vlan.to_be_bytes());
+    put(&start.0.to_be_bytes());
+    (hash ^ (hash >> 53)) & ((1 << 53) - 1)
+}

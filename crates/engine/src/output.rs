@@ -1,0 +1,80 @@
+//! Where the engine's findings go.
+
+use portcullis_grammar::Event;
+use portcullis_lang::{Direction, EventId};
+use portcullis_policy::{Decision, ProtocolId};
+use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
+use portcullis_wire::{LinkType, Timestamp, WireAnomaly};
+
+use crate::flow::Flow;
+
+/// The packet that something was found in.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketInfo<'a> {
+    /// Its number in the capture, from 1; 0 for what time alone brought about.
+    pub number: u64,
+    /// When it was captured.
+    pub time: Timestamp,
+    /// Its VLANs, the outer one first.
+    pub vlans: &'a [u16],
+    /// Its link layer.
+    pub link: LinkType,
+    /// Its octets.
+    pub data: &'a [u8],
+}
+
+/// A decision of a rule about an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Judgement<'a> {
+    /// The rule and what it wants.
+    pub decision: &'a Decision,
+    /// Whether the same rule discards the event: of an alert, that it tells of something that was stopped.
+    pub blocked: bool,
+    /// Whether it would have, had it not been told to observe only.
+    pub would_block: bool,
+}
+
+/// Takes what an engine finds, in the order of the packets.
+pub trait Output {
+    /// An event of a conversation.
+    fn event(&mut self, flow: &Flow, packet: &PacketInfo<'_>, event: &Event<'_>);
+
+    /// Whether [`Output::event`] does anything with an event; what nobody reads is not made.
+    fn wants(&self, protocol: ProtocolId, event: EventId) -> bool;
+
+    /// A rule has decided something about an event.
+    fn judgement(&mut self, flow: &Flow, packet: &PacketInfo<'_>, event: &Event<'_>, judgement: &Judgement<'_>);
+
+    /// A flow has begun.
+    fn flow_started(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>) {}
+
+    /// A flow has ended, or the input has.
+    fn flow_ended(&mut self, flow: &Flow, summary: &FlowSummary, reason: EndReason, packet: &PacketInfo<'_>);
+
+    /// Something is odd about a segment.
+    fn stream_anomaly(
+        &mut self,
+        flow: &Flow,
+        packet: &PacketInfo<'_>,
+        direction: Direction,
+        anomaly: StreamAnomaly,
+        offset: u64,
+    );
+
+    /// Octets of a stream are missing.
+    fn gap(
+        &mut self,
+        flow: &Flow,
+        packet: &PacketInfo<'_>,
+        direction: Direction,
+        offset: u64,
+        length: u64,
+        reason: GapReason,
+    );
+
+    /// Something is odd about a packet below its flow.
+    fn wire_anomaly(&mut self, packet: &PacketInfo<'_>, anomaly: WireAnomaly);
+
+    /// The checksum of a packet is wrong, so that its receiver drops it; it was not looked at.
+    fn wrong_checksum(&mut self, packet: &PacketInfo<'_>);
+}

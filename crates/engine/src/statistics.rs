@@ -1,0 +1,53 @@
+//! What an engine counts.
+
+/// Counters of an engine; they only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Packets taken.
+    pub packets: u64,
+    /// Their octets, as captured.
+    pub octets: u64,
+    /// Octets of them that the capture cut off.
+    pub cut_octets: u64,
+    /// IPv4 packets.
+    pub ipv4: u64,
+    /// IPv6 packets.
+    pub ipv6: u64,
+    /// TCP segments.
+    pub tcp: u64,
+    /// UDP datagrams.
+    pub udp: u64,
+    /// ICMP and ICMPv6 messages.
+    pub icmp: u64,
+    /// Fragments.
+    pub fragments: u64,
+    /// Datagrams put together from fragments.
+    pub reassembled: u64,
+    /// Packets of other protocols, or of none.
+    pub other: u64,
+    /// Packets that a receiver drops because they are malformed.
+    pub malformed: u64,
+    /// Packets that a receiver drops because of their checksum.
+    pub wrong_checksum: u64,
+    /// Packets with a wrong checksum that were taken all the same: nothing their sender sent before had a right one, so
+    /// that the capture, not the packet, is at fault.
+    pub unverified_checksum: u64,
+    /// Flows that began.
+    pub flows: u64,
+    /// Flows of a protocol that a grammar describes.
+    pub inspected_flows: u64,
+    /// Flows joined in the middle.
+    pub midstream_flows: u64,
+    /// Octets of streams given to conversations.
+    pub inspected_octets: u64,
+    /// Octets missing in streams.
+    pub gap_octets: u64,
+    /// Gaps.
+    pub gaps: u64,
+    /// Events of protocols that somebody read.
+    pub events: u64,
+    /// Alerts.
+    pub alerts: u64,
+    /// Flows that a rule dropped.
+    pub dropped_flows: u64,
+}
