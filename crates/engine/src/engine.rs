@@ -72,7 +72,7 @@ struct Work {
 impl Engine {
     /// An engine without flows. The policies have to be compiled against the schemes of these grammars.
     pub fn new(grammars: Arc<Grammars>, policies: Arc<PolicySet>, settings: Settings) -> Engine {
-        let table = FlowTable::new(settings.streams, None)
+        let table = FlowTable::new(settings.streams.clone(), None)
             .with_services(grammars.services())
             .with_midstream(settings.midstream);
         Engine {
