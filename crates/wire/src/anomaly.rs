@@ -56,7 +56,8 @@ anomalies! {
     IpHeaderLength = "ip_header_length",
     /// Less data than an IP header needs.
     IpHeaderTruncated = "ip_header_truncated",
-    /// The total length is zero: a packet captured before segmentation offload gave it one. It is taken to reach to the end.
+    /// The total length is zero: a packet captured before segmentation offload gave it one. It is taken to reach to the end
+    /// if it is longer than [`limits::OFFLOAD_FLOOR`](crate::limits::OFFLOAD_FLOOR).
     IpLengthZero = "ip_length_zero",
     /// An IPv4 option without or with an impossible length (RFC 791, section 3.1).
     IpOptionsMalformed = "ip_options_malformed",

@@ -52,7 +52,8 @@ pub enum ChecksumState {
     /// There is none to check: IPv6 headers, and UDP over IPv4 with the field zero.
     Absent,
     /// Not computed yet: the packet was captured on the sending host, whose network card was to do it. The field holds only the
-    /// sum of the pseudo-header, as Linux leaves it. One in about 32,768 wrong checksums looks like this too.
+    /// sum of the pseudo-header, as Linux leaves it. One in about 32,768 wrong checksums looks like this too, and an attacker can
+    /// send it on purpose: on a capture taken between hosts it is as good as wrong.
     Partial,
     /// It cannot be checked: the packet is a fragment, cut by the capture, malformed, or of an unknown protocol.
     Unknown,

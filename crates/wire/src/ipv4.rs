@@ -6,6 +6,7 @@ use crate::anomaly::{AnomalySet, WireAnomaly};
 use crate::bytes::clamped;
 use crate::decode::Network;
 use crate::ip::{FragmentInfo, IpPacket};
+use crate::limits::OFFLOAD_FLOOR;
 
 /// Octets of a header without options.
 pub(crate) const HEADER: usize = 20;
@@ -38,7 +39,7 @@ pub(crate) fn decode<'a>(data: &'a [u8], anomalies: &mut AnomalySet) -> Network<
     };
     let total_length = match u16::from_be_bytes([fixed[2], fixed[3]]) {
         // Captured on the sending host before the network card cut it into packets (TSO): it reaches to the end.
-        0 if data.len() > header_length => {
+        0 if data.len() > OFFLOAD_FLOOR => {
             anomalies.insert(WireAnomaly::IpLengthZero);
             data.len()
         }
@@ -172,12 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_zero_reaches_to_the_end() {
-        let data = with(&[(3, 0)]);
+    fn a_length_of_zero_reaches_to_the_end_of_an_offloaded_packet_only() {
+        let mut data = with(&[(3, 0)]).to_vec();
+        data.resize(1_501, 0);
         let (packet, anomalies) = decoded(&data);
-        assert_eq!(packet.unwrap().payload, b"abc\0");
+        assert_eq!(packet.unwrap().payload.len(), 1_481);
         assert_eq!(anomalies, [WireAnomaly::IpLengthZero]);
-        assert_eq!(decoded(&data[..20]).1, [WireAnomaly::IpTotalLength]);
+        assert_eq!(decoded(&data[..1_500]).1, [WireAnomaly::IpTotalLength], "no card cuts a packet that fits");
     }
 
     #[test]

@@ -40,7 +40,7 @@
 //! ```
 //!
 //! Not read: tunnels (GRE, VXLAN, IP in IP), MPLS, ARP beyond its name, options of IPv4 other than source routes,
-//! authentication headers in IPv4, and 802.11.
+//! authentication headers in IPv4, the LINKTYPE of bare PPP, and 802.11.
 #![forbid(unsafe_code)]
 
 mod anomaly;

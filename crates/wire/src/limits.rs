@@ -20,6 +20,11 @@ pub const SACK_BLOCKS: usize = 4;
 /// The most octets an IP datagram may have when its fragments are put together (RFC 791; RFC 8200, section 4.5).
 pub const DATAGRAM: usize = 65_535;
 
+/// A packet of IPv4 whose length field is zero must be longer than this, an Ethernet MTU, to be read.
+///
+/// Only then can it have been captured before segmentation offload; a shorter one is a lie that every receiver drops.
+pub const OFFLOAD_FLOOR: usize = 1_500;
+
 /// What a [`Defragmenter`](crate::Defragmenter) may hold, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FragmentLimits {
@@ -28,7 +33,7 @@ pub struct FragmentLimits {
     /// The most octets held for all datagrams together, with their bookkeeping; the oldest are given up. Default 16 MiB.
     pub bytes: usize,
     /// The most fragments of one datagram; with one more the datagram is given up. Default 1,024, which allows for a link
-    /// with an MTU of 88 octets.
+    /// with an MTU of 84 octets.
     pub fragments: usize,
     /// How long after its first fragment an IPv4 datagram is given up. Default 30 s, as Linux has it.
     pub timeout_ipv4: Duration,

@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 
 use pcap_parser::{Block, PcapBlockOwned, PcapError};
 use portcullis_wire::{
-    ChecksumState, Defragmenter, FragmentLimits, FragmentOutcome, LinkType, Timestamp, Transport, decode,
+    AnomalySet, ChecksumState, Defragmenter, FragmentLimits, FragmentOutcome, LinkType, Timestamp, Transport,
+    WireAnomaly, decode,
+};
+
+use WireAnomaly::{
+    FragmentDuplicateDiffers, FragmentLength, FragmentOverlap, FragmentTiny, FragmentTooBig, FragmentTwoEnds,
 };
 
 use crate::differential::{addresses_of, of_etherparse, ours};
@@ -176,4 +181,49 @@ fn checksums_are_judged_as_the_captures_are_named() {
     }
     println!("{judged} packets judged");
     assert!(judged > 0);
+}
+
+/// Captures of fragments by others, with how many datagrams of right checksum Linux makes of each, and the anomalies on the way.
+const FRAGMENT_CASES: &[(&str, usize, &[WireAnomaly])] = &[
+    ("suricata-verify-defrag-bug-6887-defrag-eth-vlan-ipv4-tcp-syn-frag-eth-vlan-ip-tcp-syn", 1, &[FragmentTiny]),
+    ("suricata-verify-defrag-bug-6887-defrag-eth-vlan-ipv6-tcp-frag-eth-vlan-ipv6-tcp", 1, &[]),
+    ("suricata-verify-defrag-bug-6887-defrag-ipv4-tcp-syn-frag-ip-tcp-syn", 1, &[FragmentTiny]),
+    ("suricata-verify-exception-policy-defrag-01-ipv4frags", 1, &[]),
+    // The copy that differs would make the checksum right; RFC 5722 allows to ignore it, and Linux does.
+    ("suricata-verify-ipv6-evasion-ipv6-malformed-fragments-1-frag-1", 0, &[FragmentDuplicateDiffers]),
+    ("suricata-verify-ipv6-evasion-ipv6-malformed-fragments-2-frag-2", 1, &[FragmentDuplicateDiffers]),
+    ("suricata-verify-ipv6-evasion-ipv6-malformed-fragments-3-frag-3", 1, &[FragmentDuplicateDiffers]),
+    ("suricata-verify-ipv6-evasion-ipv6-malformed-fragments-7-frag-7", 0, &[FragmentOverlap]),
+    ("suricata-verify-ipv6-evasion-ipv6-malformed-fragments-8-frag-8", 0, &[FragmentOverlap]),
+    ("suricata-verify-ipv6-evasion-ipv6-malformed-fragments-16-frag-16", 0, &[FragmentTooBig]),
+    ("suricata-verify-ipv6-evasion-ipv6-malformed-fragments-18-frag-18", 1, &[FragmentDuplicateDiffers]),
+    ("suricata-verify-ipv6-evasion-ipv6-malformed-fragments-23-frag-23", 0, &[FragmentLength]),
+    ("suricata-verify-ipv6-evasion-ipv6-malformed-fragments-29-frag-29", 0, &[FragmentTwoEnds]),
+    ("suricata-verify-ipv6-evasion-ipv6-malformed-fragments-32-frag-32", 0, &[FragmentLength, FragmentTooBig]),
+    // Never whole: the first fragment has 18 octets, of which 16 count, and the next begins at 48.
+    ("zeek-ipv4-fragmented-2", 0, &[FragmentLength]),
+    ("zeek-ipv4-fragmented-syn", 1, &[]),
+    ("zeek-ipv6-fragmented-dns", 1, &[]),
+];
+
+#[test]
+fn captures_of_fragments_make_the_datagrams_that_linux_makes() {
+    let Some(shared) = shared() else { return };
+    for (name, datagrams, anomalies) in FRAGMENT_CASES {
+        let mut defragmenter = Defragmenter::new(FragmentLimits::default(), Some(1));
+        let mut found = AnomalySet::EMPTY;
+        let mut made = 0;
+        for packet in packets_of(&shared.join("corpus/defrag").join(format!("{name}.pcap"))) {
+            let Some(link) = link_of(&packet) else { continue };
+            let decoded = decode(link, &packet.data);
+            let Some(packet) = ip_of(&decoded) else { continue };
+            let result = defragmenter.insert(Timestamp(0), decoded.vlans.outer(), packet, &mut Vec::new());
+            found.extend(result.anomalies);
+            if let FragmentOutcome::Complete(whole) = result.outcome {
+                let decoded = whole.decode();
+                made += usize::from(ip_of(&decoded).unwrap().verify_transport() == ChecksumState::Valid);
+            }
+        }
+        assert_eq!((made, found.iter().collect::<Vec<_>>()), (*datagrams, anomalies.to_vec()), "{name}");
+    }
 }
