@@ -396,7 +396,7 @@ impl Dialogue {
         }
     }
 
-    fn begin_stream(&mut self, context: &mut Context<'_>, direction: Direction, id: StreamId) {
+    pub(super) fn begin_stream(&mut self, context: &mut Context<'_>, direction: Direction, id: StreamId) {
         let program = context.program;
         let Some(stream) = program.protocol.streams.get(usize::from(id.0)) else { return };
         let size = match &stream.source {

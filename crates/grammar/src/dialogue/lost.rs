@@ -59,6 +59,12 @@ impl Dialogue {
         let details = Details { offset, size: length, ..Details::default() };
         self.emit_kind(context, direction, EventKind::Gap, details);
         let mut left = length;
+        if self.side(direction).stream.is_none() && self.side(direction).held.is_empty() {
+            // The stream that is expected has lost its beginning.
+            if let Resolved::Stream(id) = self.expectation(context.program, direction, &[], true) {
+                self.begin_stream(context, direction, id);
+            }
+        }
         if let Some(stream) = &mut self.side_mut(direction).stream {
             let (lost, complete) = stream.flowing.gap(left);
             stream.size = stream.size.saturating_add(lost);

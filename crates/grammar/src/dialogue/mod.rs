@@ -451,8 +451,10 @@ impl Program {
     }
 
     fn event_of(&self, kind: EventKind) -> Option<EventId> {
-        let index = self.protocol.scheme.events.iter().position(|event| event.kind == kind)?;
-        u16::try_from(index).ok().map(EventId)
+        match kind {
+            EventKind::Anomaly(anomaly) => self.anomaly_events.get(usize::from(anomaly.0)).copied().flatten(),
+            kind => self.kind_events.iter().find(|entry| entry.0 == kind).map(|entry| entry.1),
+        }
     }
 
     fn fail_state(&self) -> StateId {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Entry, NO_SLOT, Op, Program, Switch, Until};
-use portcullis_lang::EventId;
+use portcullis_lang::{EventId, EventKind};
 
 use crate::model::{
     ClassSet, Conversion, Delimiter, Expect, Expected, Field, First, Item, Protocol, RuleKind, Shape, Weight,
@@ -32,6 +32,18 @@ impl Program {
         }
         let mut program = compiler.program;
         program.directions = vec![[false; 2]; protocol.scheme.events.len()];
+        program.anomaly_events = vec![None; protocol.anomalies.len()];
+        for (event, id) in protocol.scheme.events.iter().zip((0..=u16::MAX).map(EventId)) {
+            match event.kind {
+                EventKind::Record | EventKind::StreamStart | EventKind::StreamChunk | EventKind::StreamEnd => {}
+                EventKind::Anomaly(anomaly) => {
+                    if let Some(entry) = program.anomaly_events.get_mut(usize::from(anomaly.0)) {
+                        *entry = Some(id);
+                    }
+                }
+                kind => program.kind_events.push((kind, id)),
+            }
+        }
         for state in &protocol.machine.states {
             for (index, expect) in state.expects.iter().enumerate() {
                 program.survey(&protocol, expect, index);
@@ -99,6 +111,8 @@ impl Program {
             names: Vec::new(),
             directions: Vec::new(),
             matchings: Vec::new(),
+            kind_events: Vec::new(),
+            anomaly_events: Vec::new(),
         }
     }
 }

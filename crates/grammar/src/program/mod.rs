@@ -9,7 +9,7 @@ mod run;
 
 use std::sync::Arc;
 
-use portcullis_lang::{AnomalyId, CaseValue, Formula};
+use portcullis_lang::{AnomalyId, CaseValue, EventId, EventKind, Formula};
 
 pub(crate) use run::{Outcome, ParseError, Run, decide};
 
@@ -37,6 +37,10 @@ pub struct Program {
     /// By event: which directions say it.
     pub(crate) directions: Vec<[bool; 2]>,
     matchings: Vec<Matching>,
+    /// Events of the machine, by kind; each kind has one.
+    pub(crate) kind_events: Vec<(EventKind, EventId)>,
+    /// Events of named anomalies, by anomaly.
+    pub(crate) anomaly_events: Vec<Option<EventId>>,
 }
 
 impl Program {
