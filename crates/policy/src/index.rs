@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn few_rules_and_wide_ranges_are_not_indexed() {
-        let few = [vec![equal(VERB, "A")], vec![equal(VERB, "B")]];
+        let few = [vec![equal(VERB, "A")], vec![equal(DOMAIN, "B")]];
         let conditions: Vec<&[Formula]> = few.iter().map(Vec::as_slice).collect();
         assert!(build(&conditions).0.is_empty());
         let wide = |set| Formula::In { value: Box::new(Formula::Place(VERB)), set, fold: false };

@@ -24,8 +24,9 @@ pub struct ProtocolId(pub u16);
 /// flow ([`PolicySet::applicable`]); rules that test one field for equality share one look-up per event; and
 /// [`PolicySet::demand`] tells what nobody reads.
 ///
-/// What remains is evaluated as a tree of [`Formula`]s and not as closures: `examples/rules_speed.rs` measures no gain
-/// that would be worth a second form of every test, because the look-ups decide how many are visited.
+/// What remains is evaluated as a tree of [`Formula`]s. As closures a test that is visited would take half the time
+/// (`examples/rules_speed.rs`: 16 ns against 31 ns for two comparisons); the look-ups, which decide how many are visited,
+/// bring more than that from the second rule on, and a tree can be looked into, for [`PolicySet::demand`] and for merging.
 ///
 /// It is never changed once it is made, so that all workers share one.
 #[derive(Clone, Debug, Default)]
