@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// How many spare buffers are kept for the next flow that needs one.
-const SPARES: usize = 256;
+/// How many bytes of spare buffers are kept for the next flow that needs one.
+const SPARES: usize = 16 << 20;
 
 /// The smallest buffer, in bytes: two full segments of an Ethernet.
 const SMALLEST: usize = 4096;
@@ -14,13 +14,14 @@ pub(crate) struct Buffers {
     held: usize,
     limit: usize,
     spares: Vec<VecDeque<u8>>,
+    spare_bytes: usize,
     refused_copies: u64,
 }
 
 impl Buffers {
     /// Creates an empty account with a bound in bytes.
     pub(crate) fn new(limit: usize) -> Buffers {
-        Buffers { held: 0, limit, spares: Vec::new(), refused_copies: 0 }
+        Buffers { held: 0, limit, spares: Vec::new(), spare_bytes: 0, refused_copies: 0 }
     }
 
     /// The bytes held now.
@@ -36,7 +37,7 @@ impl Buffers {
     /// Takes bytes into the account, unless that would exceed the bound.
     pub(crate) fn reserve(&mut self, bytes: usize) -> bool {
         while self.held.saturating_add(bytes) > self.limit {
-            let Some(spare) = self.spares.pop() else {
+            let Some(spare) = self.take_spare() else {
                 return false;
             };
             self.release(spare.capacity());
@@ -84,7 +85,8 @@ impl Buffers {
             return;
         }
         kept.clear();
-        if self.spares.len() < SPARES {
+        if self.spare_bytes.saturating_add(capacity) <= SPARES {
+            self.spare_bytes += capacity;
             self.spares.push(std::mem::take(kept));
         } else {
             *kept = VecDeque::new();
@@ -94,14 +96,20 @@ impl Buffers {
 
     /// Frees the spare buffers.
     pub(crate) fn drop_spares(&mut self) {
-        while let Some(spare) = self.spares.pop() {
+        while let Some(spare) = self.take_spare() {
             self.release(spare.capacity());
         }
     }
 
+    fn take_spare(&mut self) -> Option<VecDeque<u8>> {
+        let spare = self.spares.pop()?;
+        self.spare_bytes = self.spare_bytes.saturating_sub(spare.capacity());
+        Some(spare)
+    }
+
     fn grow(&mut self, kept: &mut VecDeque<u8>, length: usize, most: usize) -> bool {
         if kept.capacity() == 0
-            && let Some(spare) = self.spares.pop()
+            && let Some(spare) = self.take_spare()
         {
             *kept = spare;
             if length <= kept.capacity() {

@@ -399,7 +399,7 @@ impl Half {
         }
         let queue = self.queue.get_or_insert_default();
         let before = queue.bytes();
-        let inserted = queue.insert(start, payload.bytes, payload.missing, payload.fin);
+        let inserted = queue.insert(payload, start);
         let surplus = before.saturating_add(cost).saturating_sub(queue.bytes());
         context.buffers.release(surplus);
         if inserted.held {

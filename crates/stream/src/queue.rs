@@ -1,11 +1,13 @@
 //! Segments that arrived before the bytes they follow.
 //!
-//! The queue keeps what a Linux receiver keeps (`tcp_data_queue_ofo` of its TCP input): segments
-//! ordered by sequence number, none of which contains another. A segment that lies within a
-//! held one is dropped; one that covers held ones replaces them; two that overlap in part are
-//! both held, and when they are read, the bytes of the lower one count (T2).
+//! The queue keeps what a Linux receiver keeps (`tcp_data_queue_ofo` of its TCP input): runs of segments ordered by
+//! sequence number, none of which contains another. A segment that begins where a run ends is joined to it; one that
+//! lies within a run is dropped; one that covers runs replaces them; two runs that overlap in part are both held, and when
+//! they are read, the bytes of the lower one count (T2).
 
 use std::collections::VecDeque;
+
+use crate::half::Payload;
 
 /// What a held segment costs besides its bytes, in bytes.
 const OVERHEAD: usize = 64;
@@ -13,8 +15,19 @@ const OVERHEAD: usize = 64;
 /// The segments held in one direction.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    segments: VecDeque<Held>,
+    runs: VecDeque<Run>,
+    segments: usize,
     bytes: usize,
+}
+
+/// Segments that follow each other without a hole: what Linux keeps as one.
+#[derive(Debug)]
+struct Run {
+    start: u64,
+    /// The offset after the last byte, a FIN counted as one.
+    end: u64,
+    /// Never empty.
+    segments: VecDeque<Held>,
 }
 
 /// A segment that is held. The offsets are those of the stream.
@@ -33,7 +46,36 @@ pub(crate) struct Held {
 impl Held {
     /// The offset after the last byte, a FIN counted as one.
     pub(crate) fn end(&self) -> u64 {
-        end(self.start, self.bytes.len(), self.missing, self.fin)
+        self.start
+            .saturating_add(self.bytes.len() as u64)
+            .saturating_add(u64::from(self.missing))
+            .saturating_add(u64::from(self.fin))
+    }
+}
+
+impl Run {
+    fn of(segment: Held) -> Run {
+        Run { start: segment.start, end: segment.end(), segments: VecDeque::from([segment]) }
+    }
+
+    /// Whether a FIN follows the last byte.
+    fn has_fin(&self) -> bool {
+        self.segments.back().is_some_and(|last| last.fin)
+    }
+
+    /// What holding the run costs, in bytes.
+    fn cost(&self) -> usize {
+        self.segments.iter().map(|held| Queue::cost(held.bytes.len())).sum()
+    }
+
+    /// The first offset at which other bytes differ from those of the run.
+    fn difference(&self, start: u64, bytes: &[u8]) -> Option<u64> {
+        let end = start.saturating_add(bytes.len() as u64);
+        let first = self.segments.partition_point(|held| held.end() <= start);
+        self.segments
+            .range(first..)
+            .take_while(|held| held.start < end)
+            .find_map(|held| difference(held.start, &held.bytes, start, bytes))
     }
 }
 
@@ -54,12 +96,12 @@ impl Queue {
 
     /// Whether nothing is held.
     pub(crate) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.runs.is_empty()
     }
 
     /// The number of segments held.
     pub(crate) fn segments(&self) -> usize {
-        self.segments.len()
+        self.segments
     }
 
     /// What the held segments cost, in bytes.
@@ -69,61 +111,81 @@ impl Queue {
 
     /// The offset of the first held byte.
     pub(crate) fn start(&self) -> Option<u64> {
-        self.segments.front().map(|held| held.start)
+        self.runs.front().map(|run| run.start)
     }
 
     /// The offset after the last held byte, a FIN counted as one.
     pub(crate) fn end(&self) -> Option<u64> {
-        self.segments.back().map(Held::end)
+        self.runs.back().map(|run| run.end)
     }
 
     /// Takes the first segment out if it starts at the offset or before.
     pub(crate) fn pop_until(&mut self, offset: u64) -> Option<Held> {
-        if self.start()? > offset {
-            return None;
+        let run = self.runs.front_mut().filter(|run| run.start <= offset)?;
+        let held = run.segments.pop_front()?;
+        match run.segments.front() {
+            Some(next) => run.start = next.start,
+            None => {
+                self.runs.pop_front();
+            }
         }
-        let held = self.segments.pop_front()?;
+        self.segments = self.segments.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(Queue::cost(held.bytes.len()));
         Some(held)
     }
 
     /// Holds a segment, as far as a Linux receiver would.
-    pub(crate) fn insert(&mut self, start: u64, bytes: &[u8], missing: u32, fin: bool) -> Inserted {
+    pub(crate) fn insert(&mut self, segment: Payload<'_>, start: u64) -> Inserted {
         let mut inserted = Inserted::default();
-        let end = end(start, bytes.len(), missing, fin);
-        let mut position = match self.segments.back() {
-            Some(last) if last.start > start => self.segments.partition_point(|held| held.start <= start),
-            _ => self.segments.len(),
+        let bytes = segment.bytes;
+        let held = Held { start, bytes: Vec::new(), missing: segment.missing, fin: segment.fin };
+        let end = held.end().saturating_add(bytes.len() as u64);
+        let mut position = match self.runs.back() {
+            Some(last) if last.start > start => self.runs.partition_point(|run| run.start <= start),
+            _ => self.runs.len(),
         };
-        if let Some(before) = position.checked_sub(1).and_then(|at| self.segments.get(at))
-            && before.end() > start
+        let mut joins = None;
+        if let Some(before) = position.checked_sub(1)
+            && let Some(run) = self.runs.get(before)
+            && start <= run.end
         {
-            if before.end() >= end {
-                inserted.difference = difference(before.start, &before.bytes, start, bytes);
+            if run.end >= end {
+                inserted.difference = run.difference(start, bytes);
                 return inserted;
             }
-            if before.start == start {
-                inserted.difference = difference(before.start, &before.bytes, start, bytes);
-                position -= 1;
+            if run.start == start {
+                inserted.difference = run.difference(start, bytes);
+                position = before;
                 self.remove(position);
+            } else if run.end == start && !run.has_fin() {
+                // What follows a FIN is no part of its run, whatever its number.
+                joins = Some(before);
             }
         }
-        while let Some(after) = self.segments.get(position)
-            && after.end() <= end
+        while let Some(run) = self.runs.get(position)
+            && run.end <= end
         {
-            let found = difference(after.start, &after.bytes, start, bytes);
-            inserted.difference = inserted.difference.or(found);
+            inserted.difference = inserted.difference.or_else(|| run.difference(start, bytes));
             self.remove(position);
         }
+        let held = Held { bytes: bytes.to_vec(), ..held };
+        self.segments = self.segments.saturating_add(1);
         self.bytes = self.bytes.saturating_add(Queue::cost(bytes.len()));
-        self.segments.insert(position, Held { start, bytes: bytes.to_vec(), missing, fin });
         inserted.held = true;
+        match joins.and_then(|before| self.runs.get_mut(before)) {
+            Some(run) => {
+                run.end = end;
+                run.segments.push_back(held);
+            }
+            None => self.runs.insert(position, Run::of(held)),
+        }
         inserted
     }
 
     fn remove(&mut self, position: usize) {
-        if let Some(held) = self.segments.remove(position) {
-            self.bytes = self.bytes.saturating_sub(Queue::cost(held.bytes.len()));
+        if let Some(run) = self.runs.remove(position) {
+            self.segments = self.segments.saturating_sub(run.segments.len());
+            self.bytes = self.bytes.saturating_sub(run.cost());
         }
     }
 }
@@ -139,10 +201,6 @@ pub(crate) fn difference(a_start: u64, a: &[u8], b_start: u64, b: &[u8]) -> Opti
     }
     let at = a.iter().zip(b).position(|(a, b)| a != b)?;
     Some(from + at as u64)
-}
-
-fn end(start: u64, length: usize, missing: u32, fin: bool) -> u64 {
-    start.saturating_add(length as u64).saturating_add(u64::from(missing)).saturating_add(u64::from(fin))
 }
 
 #[cfg(test)]
@@ -171,10 +229,16 @@ mod tests {
         text
     }
 
+    fn insert(queue: &mut Queue, start: u64, text: &str, fin: bool) -> Inserted {
+        queue.insert(Payload { bytes: text.as_bytes(), missing: 0, fin }, start)
+    }
+
     fn queue(segments: &[(u64, &str)]) -> (Queue, Vec<Option<u64>>) {
         let mut queue = Queue::default();
-        let differences =
-            segments.iter().map(|(start, text)| queue.insert(*start, text.as_bytes(), 0, false).difference).collect();
+        let differences = segments
+            .iter()
+            .map(|(start, text)| insert(&mut queue, *start, text, false).difference)
+            .collect();
         (queue, differences)
     }
 
@@ -214,20 +278,33 @@ mod tests {
         assert_eq!(read(&mut q), "aaaaBB");
         let (mut q, _) = queue(&[(10, "aaaa"), (8, "BBBB")]);
         assert_eq!(read(&mut q), "BBBBaa");
-        let (mut q, _) = queue(&[(10, "aaaa"), (14, "bbbb"), (12, "CCCC")]);
-        assert_eq!(read(&mut q), "aaaaCCbb");
+    }
+
+    #[test]
+    fn a_segment_that_begins_where_a_run_ends_belongs_to_it() {
+        // As one run, the first two are not covered by the third, but overlap it in part.
+        let (mut q, differences) = queue(&[(10, "aaaa"), (14, "bbbb"), (14, "CCCCCC")]);
+        assert_eq!(read(&mut q), "aaaabbbbCC");
+        assert_eq!(differences, [None; 3], "it shows when it is read");
+        // The other way around they are two, and the second is covered.
+        let (mut q, differences) = queue(&[(14, "bbbb"), (10, "aaaa"), (14, "CCCCCC")]);
+        assert_eq!(read(&mut q), "aaaaCCCCCC");
+        assert_eq!(differences, [None, None, Some(14)]);
+        let (mut q, differences) = queue(&[(10, "aa"), (12, "bb"), (14, "cc"), (11, "abbX")]);
+        assert_eq!((q.segments(), differences[3]), (3, Some(14)));
+        assert_eq!(read(&mut q), "aabbcc");
     }
 
     #[test]
     fn a_fin_counts_as_a_byte() {
         let mut q = Queue::default();
-        assert!(q.insert(5, b"", 0, true).held);
-        assert!(!q.insert(5, b"", 0, true).held);
-        assert!(q.insert(3, b"ab", 0, false).held);
+        assert!(insert(&mut q, 5, "", true).held);
+        assert!(!insert(&mut q, 5, "", true).held);
+        assert!(insert(&mut q, 3, "ab", false).held);
         assert_eq!(read(&mut q), "ab$");
         let mut q = Queue::default();
-        q.insert(3, b"ab", 0, false);
-        assert!(q.insert(3, b"ab", 0, true).held, "covers it by the FIN");
+        insert(&mut q, 3, "ab", false);
+        assert!(insert(&mut q, 3, "ab", true).held, "covers it by the FIN");
         assert_eq!(read(&mut q), "ab$");
     }
 }
