@@ -75,7 +75,7 @@ impl RuleNames<'_> {
         let kind = self.event.kind;
         match name {
             "state" | "side" | "offset" | "up.waiting" | "down.waiting" => true,
-            "reason" | "error" => matches!(kind, K::Fail | K::ParseError | K::Anomaly(_) | K::Overrun),
+            "reason" | "error" => matches!(kind, K::Fail | K::ParseError | K::Anomaly(_) | K::Overrun | K::Finish),
             "size" => !matches!(kind, K::Enter | K::Leave | K::Timeout | K::Fail | K::Finish | K::StreamStart),
             "record" => matches!(kind, K::Anomaly(_) | K::ParseError | K::Gap | K::Overrun | K::Fail),
             "complete" => kind == K::StreamEnd,

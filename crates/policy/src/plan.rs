@@ -1,5 +1,6 @@
 //! Checked policies, ready to judge events.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portcullis_lang::{EventId, Formula, Host};
@@ -44,6 +45,8 @@ pub(crate) struct ProtocolPlan {
     pub(crate) name: String,
     /// Conditions on addresses and ports; [`Applicable`] has a bit for each.
     gates: Vec<Formula>,
+    /// The sets of gates that rules have, each once.
+    ways: Vec<SmallVec<[u32; 2]>>,
     /// By [`EventId`].
     events: Vec<EventPlan>,
 }
@@ -131,6 +134,12 @@ impl PolicySet {
             bits.fold(0, |word: u64, (bit, _)| word | 1 << bit)
         });
         Applicable { bits: words.collect() }
+    }
+
+    /// Whether any rule of the protocol applies to a flow: without one nothing of it needs to be judged.
+    pub fn concerns(&self, protocol: ProtocolId, applicable: &Applicable) -> bool {
+        let plan = self.protocols.get(usize::from(protocol.0));
+        plan.is_some_and(|plan| plan.ways.iter().any(|gates| gates.iter().all(|gate| applicable.has(*gate))))
     }
 
     /// Whether any rule is on an event: without one there is nothing to judge.
@@ -297,6 +306,7 @@ impl Planner {
         let plan = |(name, events): (&str, usize)| ProtocolPlan {
             name: name.into(),
             gates: Vec::new(),
+            ways: Vec::new(),
             events: vec![EventPlan::default(); events],
         };
         let set = PolicySet { protocols: protocols.into_iter().map(plan).collect(), ..PolicySet::default() };
@@ -347,6 +357,11 @@ impl Planner {
 
     /// Makes the look-ups.
     pub(crate) fn finish(mut self) -> PolicySet {
+        for protocol in &mut self.set.protocols {
+            let rules = protocol.events.iter().flat_map(|event| &event.rules);
+            let ways: BTreeSet<_> = rules.map(|rule| rule.gates.clone()).collect();
+            protocol.ways = ways.into_iter().collect();
+        }
         for plan in self.set.protocols.iter_mut().flat_map(|protocol| &mut protocol.events) {
             let conditions: Vec<&[Formula]> = plan.rules.iter().map(|rule| rule.conditions.as_slice()).collect();
             let (indexes, answered) = index::build(&conditions);

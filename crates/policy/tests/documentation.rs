@@ -1,5 +1,7 @@
 //! The examples of the documentation: each is compiled, and raises what it says.
 
+#![allow(clippy::expect_used)]
+
 mod support;
 
 use std::fs;
