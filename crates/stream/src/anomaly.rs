@@ -43,7 +43,7 @@ anomalies! {
     /// Data goes on after a reset that should have ended it: the reset may never have arrived
     /// (T8). It is delivered.
     DataAfterReset => "data_after_reset",
-    /// A FIN claims another end of the stream than the one before (T10). Ignored.
+    /// A FIN claims an end of the stream that contradicts what is known: another FIN, or data beyond it (T10). Ignored.
     FinMoved => "fin_moved",
     /// A combination of flags that no host sends: none at all, SYN with FIN or RST, FIN without
     /// ACK (T13). Ignored.

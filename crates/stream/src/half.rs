@@ -410,6 +410,9 @@ impl Half {
         if let Some(at) = inserted.difference {
             self.report(context, StreamAnomaly::OverlapDiff, at, out);
         }
+        if inserted.fin_dropped {
+            self.report(context, StreamAnomaly::FinMoved, start, out);
+        }
     }
 
     /// Goes on to an offset: what is held before it is delivered, what is not is a gap.

@@ -86,6 +86,8 @@ pub(crate) struct Inserted {
     pub(crate) held: bool,
     /// The first offset at which a segment that was dropped differs from the one that is held.
     pub(crate) difference: Option<u64>,
+    /// Whether a FIN was dropped that lies elsewhere than the one that is held, if one is.
+    pub(crate) fin_dropped: bool,
 }
 
 impl Queue {
@@ -151,10 +153,12 @@ impl Queue {
         {
             if run.end >= end {
                 inserted.difference = run.difference(start, bytes);
+                inserted.fin_dropped = segment.fin && !(run.end == end && run.has_fin());
                 return inserted;
             }
             if run.start == start {
                 inserted.difference = run.difference(start, bytes);
+                inserted.fin_dropped = run.has_fin();
                 position = before;
                 self.remove(position);
             } else if run.end == start && !run.has_fin() {
@@ -166,6 +170,7 @@ impl Queue {
             && run.end <= end
         {
             inserted.difference = inserted.difference.or_else(|| run.difference(start, bytes));
+            inserted.fin_dropped |= run.has_fin() && !(run.end == end && segment.fin);
             self.remove(position);
         }
         let held = Held { bytes: bytes.to_vec(), ..held };
@@ -235,10 +240,8 @@ mod tests {
 
     fn queue(segments: &[(u64, &str)]) -> (Queue, Vec<Option<u64>>) {
         let mut queue = Queue::default();
-        let differences = segments
-            .iter()
-            .map(|(start, text)| insert(&mut queue, *start, text, false).difference)
-            .collect();
+        let differences =
+            segments.iter().map(|(start, text)| insert(&mut queue, *start, text, false).difference).collect();
         (queue, differences)
     }
 
@@ -306,5 +309,16 @@ mod tests {
         insert(&mut q, 3, "ab", false);
         assert!(insert(&mut q, 3, "ab", true).held, "covers it by the FIN");
         assert_eq!(read(&mut q), "ab$");
+    }
+
+    #[test]
+    fn a_fin_that_is_dropped_is_noticed_unless_it_is_the_held_one() {
+        let mut q = Queue::default();
+        assert!(!insert(&mut q, 3, "abcd", false).fin_dropped);
+        assert!(insert(&mut q, 4, "b", true).fin_dropped, "within a run without one");
+        assert!(!insert(&mut q, 5, "cd", true).fin_dropped, "held: it is beyond the run");
+        assert!(!insert(&mut q, 6, "d", true).fin_dropped, "the same again");
+        assert!(insert(&mut q, 2, "xabcdefg", false).fin_dropped, "covered");
+        assert_eq!(read(&mut q), "xabcdefg");
     }
 }

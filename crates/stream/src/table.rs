@@ -267,8 +267,9 @@ impl FlowTable {
         self.index.is_empty()
     }
 
-    /// The bytes held in all buffers, at most [`Limits::memory`]; the table itself comes on top,
-    /// with about 140 bytes for each flow and 560 more for each connection beyond its handshake.
+    /// The bytes held in all buffers, at most [`Limits::memory`].
+    ///
+    /// The table itself comes on top: about 140 bytes for each flow, and 480 more for each connection beyond its handshake.
     pub fn memory(&self) -> usize {
         self.buffers.held()
     }
