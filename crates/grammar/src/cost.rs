@@ -1,7 +1,7 @@
 //! The cost card: how much memory a flow of a protocol can take, known before the first packet.
 //!
-//! Everything that is held has a maximum in the grammar or in `limits.rs`; the card adds them up. What only the worker
-//! needs while it parses a record (slots, scratch) is used again for the next flow and is listed apart.
+//! Everything that is held has a maximum in the grammar or in [`limits`](crate::limits); the card adds them up. What only
+//! the worker needs while it parses a record is used again for the next flow and is listed apart.
 
 use std::fmt;
 use std::mem::size_of;
@@ -9,19 +9,22 @@ use std::mem::size_of;
 use portcullis_lang::{Direction, Type};
 
 use crate::check::Sizes;
-use crate::limits::{MAX_KEPT_TEXT, MAX_QUESTIONS, MAX_SLOTS};
-use crate::model::{Expect, Item, Matching, Protocol, Rule, RuleId};
+use crate::dialogue::Dialogue;
+use crate::limits::{MAX_AHEAD, MAX_KEPT_TEXT, MAX_QUESTIONS, MAX_SLOTS};
+use crate::model::{Expect, Item, Matching, Protocol, Rule, RuleId, RuleKind};
 use crate::record::Slot;
 use crate::show;
 
-/// Octets that a flow takes for one direction beside what it holds: place in the program, counters, offsets.
-pub(crate) const DIRECTION_OCTETS: u64 = 64;
+/// Octets that a direction takes while it is in the middle of a record or stream, beside what it holds.
+pub(crate) const DIRECTION_OCTETS: u64 = 512;
 /// Octets for one number or truth value that a flow keeps.
 pub(crate) const VALUE_OCTETS: u64 = 24;
 /// Octets for one question that waits for its answer, with its key and time.
-pub(crate) const QUESTION_OCTETS: u64 = 40;
-/// Octets for a channel that is open, without what its reader holds.
-pub(crate) const CHANNEL_OCTETS: u64 = 32;
+pub(crate) const QUESTION_OCTETS: u64 = 64;
+/// Octets for a channel, without what its reader holds.
+pub(crate) const CHANNEL_OCTETS: u64 = 16;
+/// Octets for one record that was parsed ahead of the answers before it, beside its own.
+pub(crate) const AHEAD_OCTETS: u64 = 64;
 
 /// What is held at most in one direction, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,40 +42,55 @@ pub struct CostCard {
     pub protocol: String,
     /// The largest record, by [`Direction::index`].
     pub held: [Held; 2],
+    /// The fields of a record of which the end has not come yet, by [`Direction::index`]. Lines, datagrams and framed
+    /// records have none: their fields are read when they are complete.
+    pub fields: [Held; 2],
     /// The most that waits for the other side, by [`Direction::index`].
     pub waits: [Held; 2],
-    /// The flow's own state, both directions.
+    /// The flow's own state.
     pub state: u64,
     /// What is kept of records, and the flow's own numbers.
     pub kept: u64,
+    /// Records that were parsed ahead of the answers to those before them, and what was kept by then.
+    pub ahead: u64,
     /// Questions without an answer.
     pub questions: u64,
-    /// Open channels.
+    /// Channels.
     pub channels: u64,
-    /// The slots of the largest record, of the worker and not of the flow.
-    pub slots: u64,
+    /// The fields of the largest record, of the worker and not of the flow.
+    pub worker: u64,
 }
 
 impl CostCard {
     /// Adds up the card of a protocol.
     pub fn of(protocol: &Protocol) -> CostCard {
-        let (mut held, mut waits) = ([Held::default(), Held::default()], [Held::default(), Held::default()]);
-        let mut questions = 0;
-        let mut slots = 0;
+        let sizes = Sizes::new(protocol);
+        let framed = !protocol.transports.is_empty()
+            && protocol.transports.iter().all(|transport| transport.datagrams || transport.framed.is_some());
+        let none = || [Held::default(), Held::default()];
+        let (mut held, mut fields, mut waits) = (none(), none(), none());
+        let (mut questions, mut worker) = (0, 0);
         for state in &protocol.machine.states {
             for direction in Direction::BOTH {
-                let Some(expect) = state.expects.get(direction.index()) else { continue };
+                let at = direction.index();
+                let Some(expect) = state.expects.get(at) else { continue };
                 each(expect, &mut |one| match one {
                     One::Record(rule, matching) => {
                         let Some(rule) = protocol.rules.get(usize::from(rule.0)) else { return };
-                        raise(held.get_mut(direction.index()), record_octets(protocol, rule), &rule.name);
-                        slots = slots.max(slots_of(protocol, rule, 0));
+                        let octets = record_octets(&sizes, rule);
+                        raise(held.get_mut(at), octets, &rule.name);
+                        let slots = slots_of(protocol, &sizes, rule, octets, 0).min(MAX_SLOTS as u64);
+                        let slots = slots.saturating_mul(size_of::<Slot>() as u64);
+                        worker = slots.max(worker);
+                        if rule.kind != RuleKind::Line && !framed {
+                            raise(fields.get_mut(at), slots, &rule.name);
+                        }
                         if let Some(matching) = matching {
                             let most = u64::from(matching.max).min(MAX_QUESTIONS as u64);
                             questions = questions.max(most.saturating_mul(QUESTION_OCTETS));
                         }
                     }
-                    One::Waits(max) => raise(waits.get_mut(direction.index()), u64::from(max), &state.name),
+                    One::Waits(max) => raise(waits.get_mut(at), u64::from(max), &state.name),
                 });
             }
         }
@@ -82,29 +100,37 @@ impl CostCard {
             _ => 0,
         });
         let kept = u64::from(flow.width).saturating_mul(VALUE_OCTETS).saturating_add(texts.sum());
+        // One side at a time is ahead; it stops after the record with which it has passed its maximum.
+        let ahead = held.iter().zip(&waits).filter(|(_, waits)| waits.octets > 0);
+        let ahead = ahead.map(|(held, waits)| waits.octets.saturating_add(held.octets)).max().map_or(0, |octets| {
+            octets.saturating_add(AHEAD_OCTETS.saturating_mul(MAX_AHEAD as u64)).saturating_add(kept)
+        });
         CostCard {
             protocol: protocol.name.clone(),
             held,
+            fields,
             waits,
-            state: DIRECTION_OCTETS.saturating_mul(2),
+            state: (size_of::<Dialogue>() as u64).saturating_add(DIRECTION_OCTETS.saturating_mul(2)),
             kept,
+            ahead,
             questions,
             channels: CHANNEL_OCTETS.saturating_mul(protocol.channels.len() as u64),
-            slots: slots.min(MAX_SLOTS as u64).saturating_mul(size_of::<Slot>() as u64),
+            worker,
         }
     }
 
     /// Octets of a flow between two records, when nothing is held.
     pub fn typical(&self) -> u64 {
-        self.state.saturating_add(self.kept)
+        (size_of::<Dialogue>() as u64).saturating_add(self.kept).saturating_add(self.channels)
     }
 
     /// The most octets that a flow can take.
     ///
-    /// A direction that waits holds no record, so that the larger of the two counts.
+    /// A direction that waits is in no record, so that the larger of the two counts.
     pub fn worst(&self) -> u64 {
-        let directions = self.held.iter().zip(&self.waits).map(|(held, waits)| held.octets.max(waits.octets));
-        [self.state, self.kept, self.questions, self.channels]
+        let held = self.held.iter().zip(&self.fields).map(|(held, fields)| held.octets.saturating_add(fields.octets));
+        let directions = held.zip(&self.waits).map(|(held, waits)| held.max(waits.octets));
+        [self.state, self.kept, self.ahead, self.questions, self.channels]
             .into_iter()
             .chain(directions)
             .fold(0, u64::saturating_add)
@@ -144,30 +170,31 @@ fn raise(held: Option<&mut Held>, octets: u64, by: &str) {
 }
 
 /// The most octets of a record: its `max`, or less if it consists of less.
-fn record_octets(protocol: &Protocol, rule: &Rule) -> u64 {
-    let most = Sizes::new(protocol).most_of_rule(rule).unwrap_or(u64::MAX);
+fn record_octets(sizes: &Sizes, rule: &Rule) -> u64 {
+    let most = sizes.most_of_rule(rule).unwrap_or(u64::MAX);
     match rule.max {
         0 => most,
         max => most.min(u64::from(max)),
     }
 }
 
-/// The most slots that a record takes, with those of all elements of its lists. An element takes at least one octet.
-fn slots_of(protocol: &Protocol, rule: &Rule, depth: u8) -> u64 {
-    const MAX_LISTS: u8 = 16;
+/// The most slots that so many octets of a rule can take, with those of all elements of its lists.
+fn slots_of(protocol: &Protocol, sizes: &Sizes, rule: &Rule, octets: u64, depth: u8) -> u64 {
+    const MAX_LISTS: u8 = 8;
     if depth >= MAX_LISTS {
         return MAX_SLOTS as u64;
     }
     let mut slots = u64::from(rule.layout.width);
     lists(&rule.items, &mut |element, max| {
-        let Some(element) = protocol.rules.get(usize::from(element.0)) else { return };
-        let most = match (max, rule.max) {
-            (0, 0) => MAX_SLOTS as u64,
-            (0, octets) => u64::from(octets),
-            (max, 0) => u64::from(max),
-            (max, octets) => u64::from(max.min(octets)),
+        let Some(rule) = protocol.rules.get(usize::from(element.0)) else { return };
+        let by_octets = octets / sizes.least_of_rule(element).max(1);
+        let most = if max == 0 { by_octets } else { by_octets.min(u64::from(max)) };
+        // What all elements together take has room in the octets; a nested list is counted as if each had all of them.
+        let each = match most {
+            0 => 0,
+            most => slots_of(protocol, sizes, rule, octets.div_ceil(most), depth.saturating_add(1)),
         };
-        slots = slots.saturating_add(most.saturating_mul(slots_of(protocol, element, depth.saturating_add(1))));
+        slots = slots.saturating_add(most.saturating_mul(each.saturating_add(1)));
     });
     slots
 }
@@ -195,35 +222,90 @@ fn lists(items: &[Item], visit: &mut dyn FnMut(RuleId, u32)) {
 
 impl fmt::Display for CostCard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.protocol.len().max(8);
-        let state = self.state;
-        writeln!(f, "{:width$}  flow state   {state} octets, kept values {} octets", self.protocol, self.kept)?;
-        for (held, waits, direction) in [(&self.held[0], &self.waits[0], "up"), (&self.held[1], &self.waits[1], "down")]
-        {
-            let part = |held: &Held, what: &str| match held.octets {
-                0 => format!("nothing {what}"),
-                octets => format!("{} {what} ({})", show::octets(octets), held.by),
-            };
-            writeln!(f, "{:width$}  at most {direction:4} {}, {}", "", part(held, "held"), part(waits, "waiting"))?;
+        let indent = self.protocol.len().max(6).saturating_add(2);
+        write!(f, "{:indent$}", self.protocol)?;
+        writeln!(f, "flow state   {} octets, kept values {} octets", self.state, self.kept)?;
+        for direction in Direction::BOTH {
+            let at = direction.index();
+            let mut parts = Vec::new();
+            for (held, what) in [(&self.held, "held"), (&self.fields, "fields"), (&self.waits, "waiting")] {
+                if let Some(held) = held.get(at).filter(|held| held.octets > 0) {
+                    parts.push(format!("{} {what} ({})", rounded(held.octets), held.by));
+                }
+            }
+            let parts = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
+            writeln!(f, "{:indent$}at most {direction:4} {parts}", "")?;
+        }
+        if self.ahead > 0 {
+            writeln!(f, "{:indent$}ahead        {} of records before their answers", "", rounded(self.ahead))?;
         }
         if self.questions > 0 {
-            writeln!(f, "{:width$}  questions    {} octets without an answer", "", self.questions)?;
+            writeln!(f, "{:indent$}questions    {} without an answer", "", rounded(self.questions))?;
         }
         if self.channels > 0 {
-            writeln!(f, "{:width$}  channels     {} octets, and what their readers hold", "", self.channels)?;
+            writeln!(f, "{:indent$}channels     {} octets, and what their readers hold", "", self.channels)?;
         }
-        writeln!(
-            f,
-            "{:width$}  worst case   {} per flow; typical {} between records",
-            "",
-            rounded(self.worst()),
-            show::octets(self.typical())
-        )?;
-        write!(f, "{:width$}  per worker   {} for the fields of the record at hand", "", rounded(self.slots))
+        let (worst, typical) = (rounded(self.worst()), show::octets(self.typical()));
+        writeln!(f, "{:indent$}worst case   {worst} per flow; typical {typical} between records", "")?;
+        write!(f, "{:indent$}per worker   {} for the fields of the record at hand", "", rounded(self.worker))
     }
 }
 
 /// Octets to the next whole KB above 10 KB.
 fn rounded(octets: u64) -> String {
     if octets < 10 * 1024 { show::octets(octets) } else { format!("{} KB", octets.div_ceil(1024)) }
+}
+
+#[cfg(any())]
+mod tests {
+    use super::*;
+    use crate::check::tests::loaded;
+
+    #[test]
+    fn everything_is_added_up() {
+        let card = CostCard::of(&loaded(
+            "protocol p over tcp port 1\n\
+             line command max 512 { verb: word max 16   _: rest }\n\
+             line reply max 2 KB { code: decimal max 3   _: rest }\n\
+             record header max 64 KB { a: u32   b: u32 }\n\
+             stream body { bytes 10 | all }\n\
+             flow { asked: last command keeping verb   n: u16 = 0   all: channel }\n\
+             machine {\n\
+             start one\n\
+             state one { up command  down reply  on command -> two }\n\
+             state two { up waits max 64 KB  down header  on header { close all } -> three }\n\
+             state three { up body  down reply  on body { close all } -> one }\n\
+             }",
+        ));
+        assert_eq!(card.held, [Held { octets: 512, by: "command".into() }, Held { octets: 2048, by: "reply".into() },]);
+        assert_eq!(card.waits, [Held { octets: 65536, by: "two".into() }, Held::default()]);
+        // `asked`, `asked.verb`, `n`, and the text of the verb.
+        assert_eq!(card.kept, 3 * VALUE_OCTETS + 16);
+        assert_eq!(card.channels, CHANNEL_OCTETS);
+        let ahead = 65536 + 512 + AHEAD_OCTETS * MAX_AHEAD as u64 + card.kept;
+        assert_eq!(card.ahead, ahead);
+        // Two numbers of a header that has not come to its end.
+        assert_eq!(card.fields.clone().map(|fields| fields.octets), [0, 2 * size_of::<Slot>() as u64]);
+        assert_eq!(card.typical(), size_of::<Dialogue>() as u64 + card.kept + CHANNEL_OCTETS);
+        let held = 65536 + 2048 + 2 * size_of::<Slot>() as u64;
+        assert_eq!(card.worst(), card.state + card.kept + CHANNEL_OCTETS + ahead + held);
+    }
+
+    #[test]
+    fn questions_cost_as_many_as_may_wait() {
+        let card = CostCard::of(&loaded(
+            "protocol p over udp port 1\n\
+             record message max 512 { id: u16   _: rest }\n\
+             machine { start one  state one { up message as ask  down message as answer matches ask by id max 10 for 1 s } }",
+        ));
+        assert_eq!(card.questions, 10 * QUESTION_OCTETS);
+        assert_eq!(card.held.map(|held| held.octets), [512, 512]);
+    }
+
+    #[test]
+    fn cards_of_the_shipped_grammars() {
+        let smtp = CostCard::of(&loaded(include_str!("../../../grammars/smtp.grammar")));
+        let dns = CostCard::of(&loaded(include_str!("../../../grammars/dns.grammar")));
+        insta::assert_snapshot!(format!("{smtp}\n\n{dns}"));
+    }
 }

@@ -36,7 +36,7 @@ fn of_channel(protocol: &Protocol, id: ChannelId, channel: &Channel, diagnostics
         );
         return;
     }
-    let open = open_states(protocol, id, &feeds);
+    let open = open_states(states, id, &feeds);
     let mut seen: Vec<Span> = Vec::new();
     for (at, state) in states.iter().enumerate() {
         let Some(feed) = feeds.get(at) else { continue };
@@ -81,32 +81,24 @@ fn ends(rule: &Transition, id: ChannelId) -> bool {
 }
 
 /// For each state that may be entered with the channel open: from which state.
-fn open_states(protocol: &Protocol, id: ChannelId, feeds: &[Vec<EventId>]) -> Vec<Option<usize>> {
-    let states = &protocol.machine.states;
+fn open_states(states: &[State], id: ChannelId, feeds: &[Vec<EventId>]) -> Vec<Option<usize>> {
     let mut open: Vec<Option<usize>> = vec![None; states.len()];
-    loop {
-        let mut more = false;
-        for (at, state) in states.iter().enumerate() {
-            let may_be_open =
-                feeds.get(at).is_some_and(|feed| !feed.is_empty()) || open.get(at).is_some_and(Option::is_some);
-            if !may_be_open {
-                continue;
+    let fed = |at: &usize| feeds.get(*at).is_some_and(|feed| !feed.is_empty());
+    let mut to_do: Vec<usize> = (0..states.len()).filter(fed).collect();
+    while let Some(at) = to_do.pop() {
+        let Some(state) = states.get(at) else { continue };
+        let timeout = state.timeout.as_ref().map(|(_, target)| target);
+        let targets = state.rules.iter().filter(|rule| !ends(rule, id)).map(|rule| &rule.target).chain(timeout);
+        for target in targets {
+            if let Target::State(next) = target
+                && let Some(entry) = open.get_mut(usize::from(next.0)).filter(|entry| entry.is_none())
+            {
+                *entry = Some(at);
+                to_do.push(usize::from(next.0));
             }
-            let timeout = state.timeout.as_ref().map(|(_, target)| target);
-            let targets = state.rules.iter().filter(|rule| !ends(rule, id)).map(|rule| &rule.target).chain(timeout);
-            for target in targets {
-                if let Target::State(next) = target
-                    && let Some(entry) = open.get_mut(usize::from(next.0)).filter(|entry| entry.is_none())
-                {
-                    *entry = Some(at);
-                    more = true;
-                }
-            }
-        }
-        if !more {
-            return open;
         }
     }
+    open
 }
 
 /// The states on a way to a state with the channel open, in order.

@@ -1,16 +1,20 @@
 //! C4: two branches of a choice that accept the same input.
 
+use std::collections::HashMap;
+
 use portcullis_lang::{CaseValue, Code, Diagnostic, Diagnostics, Formula, Span};
 
+use crate::limits::MAX_BRANCHES;
 use crate::model::{Arm, Expect, FirstArm, Item, Protocol, Rule};
 use crate::show::{self, Names};
 
-use super::heads::{self, After, Heads};
+use super::heads::{self, After, Head, Heads};
 use super::walk;
 
 pub(super) fn check(protocol: &Protocol, diagnostics: &mut Diagnostics) {
+    let heads = Heads::new(protocol);
     for rule in &protocol.rules {
-        of_items(protocol, rule, &rule.items, None, diagnostics);
+        of_items(&heads, rule, &rule.items, None, diagnostics);
     }
     for state in &protocol.machine.states {
         for expect in &state.expects {
@@ -19,75 +23,103 @@ pub(super) fn check(protocol: &Protocol, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn of_items(
-    protocol: &Protocol,
-    rule: &Rule,
-    items: &[Item],
-    outer: Option<&After<'_>>,
-    diagnostics: &mut Diagnostics,
-) {
+fn of_items(heads: &Heads<'_>, rule: &Rule, items: &[Item], outer: Option<&After<'_>>, diagnostics: &mut Diagnostics) {
     for (at, item) in items.iter().enumerate() {
         let after = After { items: items.get(at.saturating_add(1)..).unwrap_or_default(), outer };
         match item {
-            Item::Switch { on, fold, arms, .. } => by_value(protocol, rule, on, *fold, arms, diagnostics),
-            Item::Choose { arms, .. } => by_first_octets(protocol, arms, &after, diagnostics),
+            Item::Switch { on, fold, arms, .. } => by_value(heads.protocol, rule, on, *fold, arms, diagnostics),
+            Item::Choose { arms, span, .. } => by_first_octets(heads, arms, *span, &after, diagnostics),
             _ => {}
         }
         for part in walk::parts(item) {
-            of_items(protocol, rule, part, Some(&after), diagnostics);
+            of_items(heads, rule, part, Some(&after), diagnostics);
         }
     }
 }
 
-/// A value that two sets of cases share.
-fn shared(one: &[CaseValue], two: &[CaseValue], fold: bool) -> Option<CaseValue> {
-    one.iter().flat_map(|one| two.iter().map(move |two| (one, two))).find_map(|pair| match pair {
-        (CaseValue::Range(low, high), CaseValue::Range(other_low, other_high)) => {
-            let (low, high) = (*low.max(other_low), *high.min(other_high));
-            (low <= high).then_some(CaseValue::Range(low, low))
+/// The first two branches that share a value, and the value; branches are numbered in order.
+fn shared<'a>(branches: impl Iterator<Item = &'a [CaseValue]>, fold: bool) -> Vec<(usize, usize, CaseValue)> {
+    let mut texts: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut ranges: Vec<(i64, i64, usize)> = Vec::new();
+    let mut found = Vec::new();
+    for (at, values) in branches.enumerate() {
+        for value in values {
+            match value {
+                CaseValue::Range(low, high) => ranges.push((*low, *high, at)),
+                CaseValue::Text(text) => {
+                    let key = if fold { text.to_ascii_uppercase() } else { text.to_vec() };
+                    match texts.get(&key) {
+                        Some(earlier) if *earlier != at => found.push((*earlier, at, value.clone())),
+                        Some(_) => {}
+                        None => {
+                            texts.insert(key, at);
+                        }
+                    }
+                }
+            }
         }
-        (CaseValue::Text(one), CaseValue::Text(two)) => {
-            let same = if fold { one.eq_ignore_ascii_case(two) } else { one == two };
-            same.then(|| CaseValue::Text(one.clone()))
+    }
+    ranges.sort_unstable();
+    // The range so far that reaches farthest.
+    let mut farthest: Option<(i64, usize)> = None;
+    for (low, high, at) in ranges {
+        if let Some((_, other)) = farthest.filter(|(end, other)| *end >= low && *other != at) {
+            found.push((other.min(at), other.max(at), CaseValue::Range(low, low)));
         }
-        _ => None,
-    })
+        if farthest.is_none_or(|(end, _)| end < high) {
+            farthest = Some((high, at));
+        }
+    }
+    found
 }
 
 fn by_value(protocol: &Protocol, rule: &Rule, on: &Formula, fold: bool, arms: &[Arm], diagnostics: &mut Diagnostics) {
-    for (at, arm) in arms.iter().enumerate() {
-        for earlier in arms.iter().take(at) {
-            let Some(value) = shared(&earlier.values, &arm.values, fold) else { continue };
-            let names = Names::of_layout(protocol, &rule.layout);
-            let kind = match on {
-                Formula::Place(place) => names.kind(*place),
-                _ => None,
-            };
-            let on = show::formula(on, &names);
-            let value = show::case(&value, kind);
-            diagnostics.push(
-                Diagnostic::error(Code::C4, "two branches of this choice take the same value")
-                    .primary(arm.span, "... and so does this one, so that it is never reached with it".to_string())
-                    .secondary(earlier.span, format!("this branch takes `{value}` ..."))
-                    .note(format!("An input that shows it: `{on}` is {value}."))
-                    .help(format!("take {value} out of one of the two branches")),
-            );
-        }
+    for (earlier, later, value) in shared(arms.iter().map(|arm| arm.values.as_slice()), fold) {
+        let (Some(earlier), Some(later)) = (arms.get(earlier), arms.get(later)) else { continue };
+        let names = Names::of_layout(protocol, &rule.layout);
+        let kind = match on {
+            Formula::Place(place) => names.kind(*place),
+            _ => None,
+        };
+        let on = show::formula(on, &names);
+        let value = show::case(&value, kind);
+        diagnostics.push(
+            Diagnostic::error(Code::C4, "two branches of this choice take the same value")
+                .primary(later.span, "... and so does this one, which is never reached with it")
+                .secondary(earlier.span, format!("this branch takes {value} ..."))
+                .note(format!("An input that shows it: `{on}` is {value}."))
+                .help(format!("take {value} out of one of the two branches")),
+        );
     }
 }
 
-fn by_first_octets(protocol: &Protocol, arms: &[FirstArm], after: &After<'_>, diagnostics: &mut Diagnostics) {
-    let heads = Heads::new(protocol);
-    for (at, arm) in arms.iter().enumerate() {
-        for earlier in arms.iter().take(at) {
-            let (one, two) = (heads::of_first(&earlier.first), heads::of_first(&arm.first));
-            let Some(decided) = heads::witness(&one, &two) else { continue };
+fn by_first_octets(
+    heads: &Heads<'_>,
+    arms: &[FirstArm],
+    choice: Span,
+    after: &After<'_>,
+    diagnostics: &mut Diagnostics,
+) {
+    if arms.len() > MAX_BRANCHES {
+        diagnostics.push(
+            Diagnostic::error(Code::S5, "too many branches")
+                .primary(choice, format!("by first octets there can be {MAX_BRANCHES}"))
+                .help("read a word or number first, and choose by its value"),
+        );
+        return;
+    }
+    let firsts: Vec<Vec<Head>> = arms.iter().map(|arm| heads::of_first(&arm.first)).collect();
+    for (at, (arm, two)) in arms.iter().zip(&firsts).enumerate() {
+        for (earlier, one) in arms.iter().zip(&firsts).take(at) {
+            let Some(decided) = heads::witness(one, two) else { continue };
             // A longer input that both branches would go on with shows more than the octets that decide.
-            let whole_one = heads::narrowed(&heads.of_all(&earlier.items, Some(after)), &one);
-            let whole_two = heads::narrowed(&heads.of_all(&arm.items, Some(after)), &two);
+            let whole_one = heads::narrowed(&heads.of_all(&earlier.items, Some(after)), one);
+            let whole_two = heads::narrowed(&heads.of_all(&arm.items, Some(after)), two);
             let longer = heads::witness(&whole_one, &whole_two).filter(|longer| longer.0.len() > decided.0.len());
             let (octets, ends) = longer.unwrap_or(decided);
             diagnostics.push(overlap(earlier.span, arm.span, &octets, ends));
+            // One message for a branch is enough.
+            break;
         }
     }
 }
@@ -113,22 +145,19 @@ fn of_expect(expect: &Expect, state: Span, diagnostics: &mut Diagnostics) {
         Expect::Nothing | Expect::Waits { .. } | Expect::Record(_) | Expect::Stream(_) => {}
         Expect::Then(_, then) => of_expect(then, state, diagnostics),
         Expect::Choose { fold, arms, otherwise, .. } => {
-            for (at, (values, expect)) in arms.iter().enumerate() {
-                let same = arms.iter().take(at).find_map(|(earlier, _)| shared(earlier, values, *fold));
-                if let Some(value) = same {
-                    let value = show::case(&value, None);
-                    diagnostics.push(
-                        Diagnostic::error(Code::C4, "two branches of this choice take the same value")
-                            .primary(state, format!("here, for {value}"))
-                            .help(format!("take {value} out of one of the two branches")),
-                    );
-                }
-                of_expect(expect, state, diagnostics);
+            for (_, _, value) in shared(arms.iter().map(|(values, _)| values.as_slice()), *fold) {
+                let value = show::case(&value, None);
+                diagnostics.push(
+                    Diagnostic::error(Code::C4, "two branches of this choice take the same value")
+                        .primary(state, format!("two things that a side may say here are chosen by {value}"))
+                        .help(format!("take {value} out of one of the two branches")),
+                );
             }
+            arms.iter().for_each(|(_, expect)| of_expect(expect, state, diagnostics));
             of_expect(otherwise, state, diagnostics);
         }
         Expect::First { arms, otherwise } => {
-            for (at, (first, expect)) in arms.iter().enumerate() {
+            for (at, (first, expect)) in arms.iter().take(MAX_BRANCHES).enumerate() {
                 let meets = |(earlier, _): &(crate::model::First, Expect)| {
                     heads::witness(&heads::of_first(earlier), &heads::of_first(first))
                 };

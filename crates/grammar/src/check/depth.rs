@@ -2,7 +2,7 @@
 
 use portcullis_lang::{Code, Diagnostic, Diagnostics, Span};
 
-use crate::model::{Expect, Expected, Item, Protocol, RuleId};
+use crate::model::{Expect, Expected, Item, Protocol, Rule, RuleId};
 
 use super::sizes::Sizes;
 use super::walk;
@@ -18,18 +18,15 @@ struct Use {
 }
 
 pub(super) fn check(protocol: &Protocol, diagnostics: &mut Diagnostics) {
-    let uses: Vec<Vec<Use>> = protocol.rules.iter().map(|rule| uses(protocol, rule)).collect();
-    let of = |rule: RuleId| uses.get(usize::from(rule.0)).map(Vec::as_slice).unwrap_or_default();
+    let sizes = Sizes::new(protocol);
+    let uses: Vec<Vec<Use>> = protocol.rules.iter().map(|rule| uses(&sizes, rule)).collect();
     for (at, rule) in protocol.rules.iter().enumerate() {
-        let Ok(id) = u16::try_from(at) else { continue };
-        for first in of(RuleId(id)) {
-            let leads_back =
-                |wanted: &dyn Fn(&Use) -> bool| wanted(first) && reaches(&of, first.rule, RuleId(id), wanted);
-            if leads_back(&|step| !step.jump && !step.behind_octets) {
-                diagnostics.push(endless(&rule.name, first.span));
-            } else if rule.depth == 0 && leads_back(&|_| true) {
-                diagnostics.push(unbounded(&rule.name, rule.span, first));
-            }
+        if let Some(first) = leads_back(&uses, at, &|step| !step.jump && !step.behind_octets) {
+            diagnostics.push(endless(&rule.name, first.span));
+        } else if rule.depth == 0
+            && let Some(first) = leads_back(&uses, at, &|_| true)
+        {
+            diagnostics.push(unbounded(&rule.name, rule.span, &first));
         }
     }
     for state in &protocol.machine.states {
@@ -56,13 +53,13 @@ pub(super) fn check(protocol: &Protocol, diagnostics: &mut Diagnostics) {
 }
 
 /// The rules that a rule leads to.
-fn uses(protocol: &Protocol, rule: &crate::model::Rule) -> Vec<Use> {
+fn uses(sizes: &Sizes, rule: &Rule) -> Vec<Use> {
     let mut found = Vec::new();
-    collect(protocol, rule, &rule.items, false, &mut found);
+    collect(sizes, rule, &rule.items, false, &mut found);
     found
 }
 
-fn collect(protocol: &Protocol, rule: &crate::model::Rule, items: &[Item], behind: bool, found: &mut Vec<Use>) {
+fn collect(sizes: &Sizes, rule: &Rule, items: &[Item], behind: bool, found: &mut Vec<Use>) {
     let mut behind_octets = behind;
     for item in items {
         let used = match item {
@@ -73,26 +70,29 @@ fn collect(protocol: &Protocol, rule: &crate::model::Rule, items: &[Item], behin
         };
         found.extend(used.map(|(rule, span, jump)| Use { rule, span, jump, behind_octets }));
         for part in walk::parts(item) {
-            collect(protocol, rule, part, behind_octets, found);
+            collect(sizes, rule, part, behind_octets, found);
         }
-        let empty = Sizes::new(protocol).empty(std::slice::from_ref(item), &rule.layout);
+        let empty = sizes.empty(std::slice::from_ref(item), &rule.layout);
         behind_octets |= !empty.before_more;
     }
 }
 
-fn reaches<'a>(of: &dyn Fn(RuleId) -> &'a [Use], from: RuleId, to: RuleId, wanted: &dyn Fn(&Use) -> bool) -> bool {
-    let mut seen = Vec::new();
-    let mut to_do = vec![from];
-    while let Some(rule) = to_do.pop() {
-        if rule == to {
-            return true;
+/// The first step of a way from a rule to itself by steps of a kind.
+fn leads_back(uses: &[Vec<Use>], from: usize, wanted: &dyn Fn(&Use) -> bool) -> Option<Use> {
+    let of = |rule: usize| uses.get(rule).into_iter().flatten().filter(|step| wanted(step));
+    let mut seen = vec![false; uses.len()];
+    // Each rule to look at, and the step by which the way to it began.
+    let mut to_do: Vec<(usize, Use)> = of(from).map(|step| (usize::from(step.rule.0), *step)).collect();
+    while let Some((rule, first)) = to_do.pop() {
+        if rule == from {
+            return Some(first);
         }
-        if !seen.contains(&rule) {
-            seen.push(rule);
-            to_do.extend(of(rule).iter().filter(|step| wanted(step)).map(|step| step.rule));
+        if let Some(seen) = seen.get_mut(rule).filter(|seen| !**seen) {
+            *seen = true;
+            to_do.extend(of(rule).map(|step| (usize::from(step.rule.0), first)));
         }
     }
-    false
+    None
 }
 
 fn endless(name: &str, span: Span) -> Diagnostic {

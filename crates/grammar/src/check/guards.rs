@@ -9,10 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_lang::{CaseValue, Comparison, Formula, Place, Type};
 
+use crate::limits::MAX_ALTERNATIVES;
 use crate::show::Names;
-
-/// More alternatives than this are not looked into: the tests are taken to be possible.
-const MAX_ALTERNATIVES: usize = 512;
 
 /// Texts, all in upper case where case does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]

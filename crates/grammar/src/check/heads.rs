@@ -3,23 +3,23 @@
 //! The patterns accept too much rather than too little, so that "these two cannot be confused" is sure. Where they
 //! meet, [`witness`] gives an input that shows it.
 
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+
 use portcullis_lang::Formula;
 
+use crate::limits::{HEAD_OCTETS, MAX_HEADS};
 use crate::model::{
     ClassSet, Delimiter, End, First, Item, Literal, Many, Next, Prefix, Protocol, RuleId, RuleKind, Shape,
 };
 
 use super::walk;
 
-/// How many octets are looked at.
-pub(super) const REACH: usize = 8;
-/// More patterns than this are not kept apart.
-const MAX_PATTERNS: usize = 300;
 /// Rules within rules that are looked into.
 const MAX_RULES: u8 = 6;
 
 /// What comes after the octets of a [`Head`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Tail {
     /// The items are through: whatever follows them follows here.
     Through,
@@ -32,7 +32,7 @@ pub(super) enum Tail {
 }
 
 /// One way in which an input can begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Head {
     pub(super) octets: Vec<ClassSet>,
     pub(super) tail: Tail,
@@ -51,17 +51,18 @@ pub(super) struct After<'a> {
     pub(super) outer: Option<&'a After<'a>>,
 }
 
-/// Computes heads for the rules of a protocol.
-#[derive(Clone, Copy, Debug)]
+/// Computes heads for the rules of a protocol, each rule's once.
+#[derive(Debug)]
 pub(super) struct Heads<'a> {
-    protocol: &'a Protocol,
+    pub(super) protocol: &'a Protocol,
     /// Rules that are being looked into.
-    nested: u8,
+    nested: Cell<u8>,
+    known: RefCell<HashMap<RuleId, Vec<Head>>>,
 }
 
 impl<'a> Heads<'a> {
     pub(super) fn new(protocol: &'a Protocol) -> Heads<'a> {
-        Heads { protocol, nested: 0 }
+        Heads { protocol, nested: Cell::new(0), known: RefCell::default() }
     }
 
     /// What items can begin with, and where they are through what comes after them.
@@ -93,12 +94,21 @@ impl<'a> Heads<'a> {
     /// What the elements of a rule begin with.
     pub(super) fn of_rule(&self, rule: RuleId) -> Vec<Head> {
         let Some(it) = self.protocol.rules.get(usize::from(rule.0)) else { return anything() };
-        if self.nested >= MAX_RULES {
+        if let Some(known) = self.known.borrow().get(&rule) {
+            return known.clone();
+        }
+        let nested = self.nested.get();
+        if nested >= MAX_RULES {
             return anything();
         }
-        let inner = Heads { nested: self.nested.saturating_add(1), ..*self };
-        let heads = inner.of_items(&it.items);
-        if it.kind == RuleKind::Line { self.line(heads) } else { heads }
+        // A rule that begins with itself finds this.
+        self.known.borrow_mut().insert(rule, anything());
+        self.nested.set(nested.saturating_add(1));
+        let heads = self.of_items(&it.items);
+        let heads = if it.kind == RuleKind::Line { self.line(heads) } else { heads };
+        self.nested.set(nested);
+        self.known.borrow_mut().insert(rule, heads.clone());
+        heads
     }
 
     fn of_item(&self, item: &Item) -> Vec<Head> {
@@ -320,16 +330,19 @@ fn octets_of(literal: &Literal) -> Vec<ClassSet> {
 }
 
 fn any_octets(count: usize) -> Vec<Head> {
-    vec![Head::new(vec![ClassSet::ALL; count.min(REACH)], if count > REACH { Tail::Open } else { Tail::Through })]
+    vec![Head::new(
+        vec![ClassSet::ALL; count.min(HEAD_OCTETS)],
+        if count > HEAD_OCTETS { Tail::Open } else { Tail::Through },
+    )]
 }
 
 fn of_class(set: ClassSet, min: u32, max: u32) -> Vec<Head> {
-    let reach = REACH as u32;
+    let reach = HEAD_OCTETS as u32;
     let mut heads: Vec<Head> = (min..=max.min(reach))
-        .map(|length| Head::new(vec![set; usize::try_from(length).unwrap_or(REACH)], Tail::Through))
+        .map(|length| Head::new(vec![set; usize::try_from(length).unwrap_or(HEAD_OCTETS)], Tail::Through))
         .collect();
     if max > reach {
-        heads.push(Head::new(vec![set; REACH], Tail::Open));
+        heads.push(Head::new(vec![set; HEAD_OCTETS], Tail::Open));
     }
     heads
 }
@@ -343,11 +356,7 @@ fn anything() -> Vec<Head> {
 }
 
 fn either(mut one: Vec<Head>, two: Vec<Head>) -> Vec<Head> {
-    for head in two {
-        if !one.contains(&head) {
-            one.push(head);
-        }
-    }
+    one.extend(two);
     bounded(one)
 }
 
@@ -362,33 +371,27 @@ fn join(one: Vec<Head>, two: &[Head]) -> Vec<Head> {
         for next in two {
             let mut octets = head.octets.clone();
             octets.extend_from_slice(&next.octets);
-            let tail = if octets.len() > REACH { Tail::Open } else { next.tail };
-            octets.truncate(REACH);
-            let head = Head::new(octets, tail);
-            if !joined.contains(&head) {
-                joined.push(head);
-            }
+            let tail = if octets.len() > HEAD_OCTETS { Tail::Open } else { next.tail };
+            octets.truncate(HEAD_OCTETS);
+            joined.push(Head::new(octets, tail));
         }
     }
     bounded(joined)
 }
 
-/// Too many patterns are made shorter until there are few.
+/// Each pattern once; too many are made shorter until there are few.
 fn bounded(mut heads: Vec<Head>) -> Vec<Head> {
-    let mut length = REACH;
-    while heads.len() > MAX_PATTERNS && length > 0 {
+    let mut seen = HashSet::new();
+    heads.retain(|head| seen.insert(head.clone()));
+    let mut length = HEAD_OCTETS;
+    while heads.len() > MAX_HEADS && length > 0 {
         length -= 1;
-        let mut fewer: Vec<Head> = Vec::new();
-        for mut head in heads {
-            if head.octets.len() > length {
-                head.octets.truncate(length);
-                head.tail = Tail::Open;
-            }
-            if !fewer.contains(&head) {
-                fewer.push(head);
-            }
+        let mut seen = HashSet::new();
+        for head in heads.iter_mut().filter(|head| head.octets.len() > length) {
+            head.octets.truncate(length);
+            head.tail = Tail::Open;
         }
-        heads = fewer;
+        heads.retain(|head| seen.insert(head.clone()));
     }
     heads
 }
@@ -426,6 +429,6 @@ mod tests {
         for _ in 0..8 {
             heads = join(heads, &word);
         }
-        assert!(heads.len() <= MAX_PATTERNS);
+        assert!(heads.len() <= MAX_HEADS);
     }
 }

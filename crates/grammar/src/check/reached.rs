@@ -1,7 +1,10 @@
 //! C2: a rule of the machine that never applies, because earlier ones take all that it waits for.
 
+use std::collections::HashMap;
+
 use portcullis_lang::{Code, Diagnostic, Diagnostics, EventId, Formula, Place, Scope, Span};
 
+use crate::limits::MAX_COMPARISONS;
 use crate::model::{Item, Protocol, State, Transition, Trigger};
 use crate::show::{self, Names};
 
@@ -19,34 +22,49 @@ enum Never<'a> {
 }
 
 pub(super) fn check(protocol: &Protocol, diagnostics: &mut Diagnostics) {
-    let mut seen: Vec<Span> = Vec::new();
-    for state in &protocol.machine.states {
-        for rule in &state.rules {
-            if seen.contains(&rule.span) {
-                continue;
+    let states = &protocol.machine.states;
+    let expected: Vec<Vec<EventId>> = states.iter().map(|state| walk::events(protocol, state)).collect();
+    // A rule of `any state` stands in many states, and may be overruled in all but one.
+    let mut places: Vec<Vec<(usize, usize)>> = Vec::new();
+    let mut known: HashMap<Span, usize> = HashMap::new();
+    for (at, state) in states.iter().enumerate() {
+        for (nth, rule) in state.rules.iter().enumerate() {
+            let index = *known.entry(rule.span).or_insert(places.len());
+            match places.get_mut(index) {
+                Some(place) => place.push((at, nth)),
+                None => places.push(vec![(at, nth)]),
             }
-            seen.push(rule.span);
-            // A rule of `any state` stands in many states, and may be overruled in all but one.
-            let mut reasons = Vec::new();
-            let mut applies = false;
-            for state in &protocol.machine.states {
-                for (at, same) in state.rules.iter().enumerate().filter(|(_, same)| same.span == rule.span) {
-                    match never(protocol, state, at, same) {
-                        Some(reason) => reasons.push((state, reason)),
-                        None => applies = true,
-                    }
+        }
+    }
+    let mut budget = MAX_COMPARISONS;
+    for rule in places {
+        let mut first = None;
+        let applies = rule.into_iter().any(|(at, nth)| {
+            let (Some(state), Some(expected)) = (states.get(at), expected.get(at)) else { return true };
+            let Some(rule) = state.rules.get(nth) else { return true };
+            match never(protocol, state, expected, nth, rule, &mut budget) {
+                Some(reason) => {
+                    first.get_or_insert((state, rule, reason));
+                    false
                 }
+                None => true,
             }
-            if !applies && let Some((state, reason)) = reasons.into_iter().next() {
-                diagnostics.push(message(protocol, state, rule, reason));
-            }
+        });
+        if let Some((state, rule, reason)) = first.filter(|_| !applies) {
+            diagnostics.push(message(protocol, state, rule, reason));
         }
     }
 }
 
 /// Why the rule at a place of a state never applies, if it does not.
-fn never<'a>(protocol: &'a Protocol, state: &'a State, at: usize, rule: &Transition) -> Option<Never<'a>> {
-    let expected = walk::events(protocol, state);
+fn never<'a>(
+    protocol: &'a Protocol,
+    state: &'a State,
+    expected: &[EventId],
+    at: usize,
+    rule: &Transition,
+    budget: &mut usize,
+) -> Option<Never<'a>> {
     let mut reason = None;
     for trigger in &rule.triggers {
         if let Trigger::Event(event) = trigger
@@ -65,6 +83,7 @@ fn never<'a>(protocol: &'a Protocol, state: &'a State, at: usize, rule: &Transit
         }
         let mut takers = Vec::new();
         for earlier in state.rules.iter().take(at).filter(|earlier| earlier.triggers.contains(trigger)) {
+            *budget = budget.checked_sub(1)?;
             match &earlier.when {
                 Some(guard) => facts.add(guard, false),
                 None => facts.add(&Formula::Boolean(false), true),

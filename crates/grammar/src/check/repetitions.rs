@@ -3,6 +3,9 @@
 //! Three kinds: the elements begin as what follows does; a repetition takes everything to the end of its window and
 //! something is to come behind it; a run of octets of a class takes everything that the next field could begin with.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use portcullis_lang::{Code, Diagnostic, Diagnostics};
 
 use crate::model::{ClassSet, End, Field, Item, Many, Protocol, Rule, RuleId, RuleKind, Shape};
@@ -16,17 +19,26 @@ use super::walk;
 const MAX_RULES: usize = 6;
 
 pub(super) fn check(protocol: &Protocol, diagnostics: &mut Diagnostics) {
+    let known = Known { heads: Heads::new(protocol), sizes: Sizes::new(protocol), behind: RefCell::default() };
     for (at, rule) in protocol.rules.iter().enumerate() {
         let Ok(id) = u16::try_from(at) else { continue };
-        let whole = Context { protocol, rule, id: RuleId(id), in_window: false };
+        let whole = Context { known: &known, rule, id: RuleId(id), in_window: false };
         of_items(&whole, &rule.items, None, diagnostics);
     }
+}
+
+/// What is known of all rules.
+struct Known<'a> {
+    heads: Heads<'a>,
+    sizes: Sizes,
+    /// What can come behind a rule.
+    behind: RefCell<HashMap<RuleId, Vec<Head>>>,
 }
 
 /// Where items stand.
 #[derive(Clone, Copy)]
 struct Context<'a> {
-    protocol: &'a Protocol,
+    known: &'a Known<'a>,
     rule: &'a Rule,
     id: RuleId,
     /// Whether a window of the rule ends where the items do.
@@ -52,8 +64,11 @@ fn of_items(context: &Context<'_>, items: &[Item], outer: Option<&After<'_>>, di
 
 /// What can come behind items: what stands there, and where that may be nothing, what is around the rule.
 fn follow(context: &Context<'_>, after: &After<'_>) -> Vec<Head> {
-    let heads = Heads::new(context.protocol).of_all(&[], Some(after));
-    let around = if context.in_window { end() } else { behind_rule(context.protocol, context.id, &mut Vec::new()) };
+    let heads = context.known.heads.of_all(&[], Some(after));
+    if !heads.iter().any(|head| head.tail == Tail::Through) {
+        return heads;
+    }
+    let around = if context.in_window { end() } else { behind_rule(context.known, context.id, 0) };
     heads::followed(heads, &around)
 }
 
@@ -62,22 +77,28 @@ fn end() -> Vec<Head> {
 }
 
 /// What can come behind a rule, wherever it is used.
-fn behind_rule(protocol: &Protocol, rule: RuleId, seen: &mut Vec<RuleId>) -> Vec<Head> {
-    let kind = protocol.rules.get(usize::from(rule.0)).map(|rule| rule.kind);
-    if matches!(kind, Some(RuleKind::Line)) {
+fn behind_rule(known: &Known<'_>, rule: RuleId, nested: usize) -> Vec<Head> {
+    let protocol = known.heads.protocol;
+    if protocol.rules.get(usize::from(rule.0)).is_some_and(|rule| rule.kind == RuleKind::Line) {
         return end();
     }
-    if seen.contains(&rule) || seen.len() >= MAX_RULES {
+    if let Some(known) = known.behind.borrow().get(&rule) {
+        return known.clone();
+    }
+    if nested >= MAX_RULES {
         return Vec::new();
     }
-    seen.push(rule);
+    // Behind a rule that ends with itself stands what stands behind it elsewhere.
+    known.behind.borrow_mut().insert(rule, Vec::new());
     let mut heads = Vec::new();
     for (at, user) in protocol.rules.iter().enumerate() {
         let Ok(id) = u16::try_from(at) else { continue };
-        let context = Context { protocol, rule: user, id: RuleId(id), in_window: false };
-        uses(&context, &user.items, None, rule, seen, &mut heads);
+        let context = Context { known, rule: user, id: RuleId(id), in_window: false };
+        uses(&context, &user.items, None, rule, nested, &mut heads);
     }
-    if heads.is_empty() { end() } else { heads }
+    let heads = if heads.is_empty() { end() } else { heads };
+    known.behind.borrow_mut().insert(rule, heads.clone());
+    heads
 }
 
 fn uses(
@@ -85,7 +106,7 @@ fn uses(
     items: &[Item],
     outer: Option<&After<'_>>,
     rule: RuleId,
-    seen: &mut Vec<RuleId>,
+    nested: usize,
     heads: &mut Vec<Head>,
 ) {
     for (at, item) in items.iter().enumerate() {
@@ -93,20 +114,24 @@ fn uses(
         let used = match item {
             Item::Value { rule: used, .. } => *used == rule,
             Item::Many(many) if many.element == rule => {
-                heads.extend(Heads::new(context.protocol).of_rule(rule));
+                heads.extend(context.known.heads.of_rule(rule));
                 true
             }
             _ => false,
         };
         if used {
-            let behind = Heads::new(context.protocol).of_all(&[], Some(&after));
-            let around = if context.in_window { end() } else { behind_rule(context.protocol, context.id, seen) };
+            let behind = context.known.heads.of_all(&[], Some(&after));
+            let around = if context.in_window {
+                end()
+            } else {
+                behind_rule(context.known, context.id, nested.saturating_add(1))
+            };
             heads.extend(heads::followed(behind, &around));
         }
         let window = matches!(item, Item::Window { .. } | Item::Line { .. });
         let inner = Context { in_window: context.in_window || window, ..*context };
         for part in walk::parts(item) {
-            uses(&inner, part, if window { None } else { Some(&after) }, rule, seen, heads);
+            uses(&inner, part, if window { None } else { Some(&after) }, rule, nested, heads);
         }
     }
 }
@@ -138,8 +163,7 @@ fn of_many(context: &Context<'_>, many: &Many, after: &After<'_>, diagnostics: &
             );
         }
         End::Window => {
-            let sizes = Sizes::new(context.protocol);
-            let empty = sizes.empty(after.items, &context.rule.layout);
+            let empty = context.known.sizes.empty(after.items, &context.rule.layout);
             if empty.at_end {
                 return;
             }
@@ -182,7 +206,7 @@ fn of_field(context: &Context<'_>, field: &Field, behind: &[Item], diagnostics: 
     };
     // Only what has to come next is sure to be missed.
     let Some(next) = behind.iter().find(|item| !matches!(item, Item::Check { .. } | Item::Let { .. })) else { return };
-    let next_heads = Heads::new(context.protocol).of_items(std::slice::from_ref(next));
+    let next_heads = context.known.heads.of_items(std::slice::from_ref(next));
     let taken =
         |head: &Head| head.octets.first().is_some_and(|first| first.intersection(&heads::complement(&set)).is_empty());
     if next_heads.is_empty() || !next_heads.iter().all(taken) {

@@ -2,12 +2,10 @@
 
 use portcullis_lang::{Arithmetic, Formula, Layout, Scope, Type};
 
+use crate::limits::MAX_RULE_DEPTH;
 use crate::model::{Delimiter, End, Item, Protocol, Rule, RuleId, RuleKind, Shape};
 
 use super::walk;
-
-/// Rules within rules that are looked into; deeper ones count as unbounded.
-const MAX_RULES: u8 = 12;
 
 /// Bits: least and most. No most: there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +42,13 @@ impl Bits {
     }
 }
 
-/// Computes sizes for the rules of a protocol.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sizes<'a> {
-    protocol: &'a Protocol,
-    nested: u8,
+/// The sizes of the rules of a protocol.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes {
+    /// By rule. Too wide rather than too narrow, where rules nest deeper than was looked.
+    bits: Vec<Bits>,
+    /// By rule.
+    empties: Vec<Empty>,
 }
 
 /// Whether items may take nothing at all.
@@ -77,9 +77,29 @@ impl Empty {
     }
 }
 
-impl<'a> Sizes<'a> {
-    pub(crate) fn new(protocol: &'a Protocol) -> Sizes<'a> {
-        Sizes { protocol, nested: 0 }
+impl Sizes {
+    /// Computes the sizes of all rules.
+    pub(crate) fn new(protocol: &Protocol) -> Sizes {
+        let count = protocol.rules.len();
+        let mut sizes = Sizes { bits: vec![Bits::ANY; count], empties: vec![Empty::NEVER; count] };
+        for _ in 0..MAX_RULE_DEPTH {
+            let mut changed = false;
+            for (at, rule) in protocol.rules.iter().enumerate() {
+                let (bits, empty) = (sizes.bits_of(rule), sizes.empty_of(rule));
+                if let Some(known) = sizes.bits.get_mut(at).filter(|known| **known != bits) {
+                    *known = bits;
+                    changed = true;
+                }
+                if let Some(known) = sizes.empties.get_mut(at).filter(|known| **known != empty) {
+                    *known = empty;
+                    changed = true;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        sizes
     }
 
     /// The most octets that a rule can take by what it consists of; none if there is no most.
@@ -87,6 +107,11 @@ impl<'a> Sizes<'a> {
         let bits = self.of_items(&rule.items, &rule.layout);
         let newline = if rule.kind == RuleKind::Line { 2 } else { 0 };
         bits.most.map(|most| most.div_ceil(8).saturating_add(newline))
+    }
+
+    /// The least octets that an element of a rule takes.
+    pub(crate) fn least_of_rule(&self, rule: RuleId) -> u64 {
+        self.of_rule(rule).least / 8
     }
 
     /// The least and most octets that items can take.
@@ -102,17 +127,12 @@ impl<'a> Sizes<'a> {
 
     /// Whether the elements of a rule may take nothing.
     pub(super) fn empty_rule(&self, rule: RuleId) -> Empty {
-        match self.inner(rule) {
-            // A line takes its newline.
-            Some((_, rule)) if rule.kind == RuleKind::Line => Empty::NEVER,
-            Some((sizes, rule)) => sizes.empty(&rule.items, &rule.layout),
-            None => Empty::NEVER,
-        }
+        self.empties.get(usize::from(rule.0)).copied().unwrap_or(Empty::NEVER)
     }
 
-    fn inner(&self, rule: RuleId) -> Option<(Sizes<'a>, &'a Rule)> {
-        let nested = self.nested.checked_add(1).filter(|nested| *nested <= MAX_RULES)?;
-        Some((Sizes { nested, ..*self }, self.protocol.rules.get(usize::from(rule.0))?))
+    fn empty_of(&self, rule: &Rule) -> Empty {
+        // A line takes its newline.
+        if rule.kind == RuleKind::Line { Empty::NEVER } else { self.empty(&rule.items, &rule.layout) }
     }
 
     fn of_items(&self, items: &[Item], layout: &Layout) -> Bits {
@@ -120,10 +140,12 @@ impl<'a> Sizes<'a> {
     }
 
     fn of_rule(&self, rule: RuleId) -> Bits {
-        let Some((sizes, rule)) = self.inner(rule) else { return Bits::ANY };
-        let bits = sizes.of_items(&rule.items, &rule.layout);
+        self.bits.get(usize::from(rule.0)).copied().unwrap_or(Bits::ANY)
+    }
+
+    fn bits_of(&self, rule: &Rule) -> Bits {
         let newline = if rule.kind == RuleKind::Line { Bits::octets(1, Some(2)) } else { Bits::NONE };
-        let bits = bits.then(newline);
+        let bits = self.of_items(&rule.items, &rule.layout).then(newline);
         match rule.max {
             0 => bits,
             max => Bits { most: Some(bits.most.unwrap_or(u64::MAX).min(u64::from(max).saturating_mul(8))), ..bits },
