@@ -56,3 +56,21 @@ pub const MAX_GROUP_DEPTH: usize = 64;
 /// How often a value that jumps back (`follow X at N, backwards`) may jump if its grammar does not say. A domain of 255
 /// octets (RFC 1035 section 2.3.4) has at most 127 labels, and a jump without a label between two of them gains nothing.
 pub const FOLLOW_DEPTH: u8 = 127;
+
+/// Most branches by first octets that a choice may have: each is compared with each.
+pub const MAX_BRANCHES: usize = 1000;
+
+/// Most guards of a machine that are compared with others; rules beyond are taken to apply.
+pub const MAX_COMPARISONS: usize = 100_000;
+
+/// Most alternatives that guards are taken apart into; more are taken to be possible.
+pub const MAX_ALTERNATIVES: usize = 64;
+
+/// Octets of an input that are looked at to tell what can begin with them.
+pub const HEAD_OCTETS: usize = 8;
+
+/// Most ways in which an input can begin that are kept apart.
+pub const MAX_HEADS: usize = 64;
+
+/// Rules within rules that are looked into for their size; deeper ones count as having none.
+pub const MAX_RULE_DEPTH: usize = 24;
