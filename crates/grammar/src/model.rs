@@ -59,6 +59,8 @@ pub struct Newline {
     pub lf: bool,
     /// Reported where a LF comes without a CR.
     pub bare_lf: Option<AnomalyId>,
+    /// Where a LF alone is allowed, if it is.
+    pub lf_span: Option<Span>,
     /// Reported where a CR comes without a LF. It never ends a line.
     pub bare_cr: Option<AnomalyId>,
     /// Reported where an octet 0 comes.
@@ -764,6 +766,8 @@ pub enum TemplatePart {
 pub struct Example {
     /// Its name.
     pub name: String,
+    /// Whether each of its lines is a datagram (`over udp`, or the first transport is UDP).
+    pub datagrams: bool,
     /// What is sent, in order.
     pub lines: Vec<(portcullis_lang::Direction, Box<[u8]>)>,
     /// The events that it has to give, in order; others may come between.

@@ -1,6 +1,6 @@
 //! C15: a tolerated end of line at an end of data, and nobody is told.
 
-use portcullis_lang::{Code, Diagnostic, Diagnostics};
+use portcullis_lang::{Code, Diagnostic, Diagnostics, Span};
 
 use crate::model::{Protocol, Source, Stream};
 use crate::show;
@@ -9,25 +9,32 @@ pub(super) fn check(protocol: &Protocol, diagnostics: &mut Diagnostics) {
     let newline = &protocol.newline;
     for stream in &protocol.streams {
         let Source::Lines { text, lookalikes, .. } = &stream.source else { continue };
-        let silent_lf = newline.lf && newline.bare_lf.is_none();
-        // Where a LF alone is reported, so is one around the last line.
-        if silent_lf {
-            diagnostics.push(tolerated(stream, text));
-        } else if lookalikes.is_none() && newline.bare_lf.is_none() {
-            diagnostics.push(strict(stream, text));
+        // Where a LF alone is reported, so is one around the last line; and where it is the only newline, none is odd.
+        if lookalikes.is_some() || newline.bare_lf.is_some() || !newline.crlf {
+            continue;
         }
+        diagnostics.push(if newline.lf { tolerated(stream, text, newline.lf_span) } else { strict(stream, text) });
     }
 }
 
-fn tolerated(stream: &Stream, text: &[u8]) -> Diagnostic {
+fn tolerated(stream: &Stream, text: &[u8], lf: Option<Span>) -> Diagnostic {
     let mut end = vec![b'\n'];
     end.extend_from_slice(text);
     end.push(b'\n');
-    Diagnostic::warning(Code::C15, format!("a bare LF stands for an end of line around `{}`, and nobody is told", stream.name))
-        .primary(stream.span, format!("{} ends here for one reader; many servers go on reading (SMTP smuggling)", show::quoted(&end)))
-        .note("The grammar takes CR LF and LF alone for the same. What hides between two readings of the end of data is a message that nobody looked at.")
+    let content = format!("{} ends it for some servers, and others go on reading (SMTP smuggling)", show::quoted(&end));
+    let title = format!("a bare LF may end `{}`, and nobody is told", stream.name);
+    let diagnostic = Diagnostic::warning(Code::C15, title);
+    let diagnostic = match lf {
+        Some(lf) => diagnostic.primary(lf, "as good as CR LF, and not reported").secondary(stream.span, content),
+        None => diagnostic.primary(stream.span, content),
+    };
+    diagnostic
+        .note("What hides between two readings of the end of data is a message that nobody looked at.")
         .help("`newline CRLF, and LF as anomaly bare_lf`")
-        .help(format!("and `lines until {} and lookalikes as anomaly ambiguous_end` for every other way to write the end", show::quoted(text)))
+        .help(format!(
+            "and `lines until {} and lookalikes as anomaly ambiguous_end` for every other way to write the end",
+            show::quoted(text)
+        ))
 }
 
 fn strict(stream: &Stream, text: &[u8]) -> Diagnostic {

@@ -12,7 +12,7 @@ const NUL: AnomalyId = AnomalyId(2);
 const LOOKALIKE: AnomalyId = AnomalyId(3);
 const LONG: AnomalyId = AnomalyId(4);
 const NEWLINE: Newline =
-    Newline { crlf: true, lf: true, bare_lf: Some(BARE_LF), bare_cr: Some(BARE_CR), nul: Some(NUL) };
+    Newline { crlf: true, lf: true, bare_lf: Some(BARE_LF), bare_cr: Some(BARE_CR), nul: Some(NUL), lf_span: None };
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
