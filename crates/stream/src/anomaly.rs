@@ -7,8 +7,7 @@ macro_rules! anomalies {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
         /// A segment that an honest host would not have sent, or that its receiver ignored.
         ///
-        /// T-numbers name the evasions that the variants stand against; `docs/evasions.md` lists
-        /// them.
+        /// T-numbers name the evasions that the variants stand against.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum StreamAnomaly {
@@ -77,6 +76,8 @@ anomalies! {
     /// A SYN within a connection, which is answered with a challenge (RFC 5961 section 4; T11).
     /// Ignored.
     SynInEstablished => "syn_in_established",
+    /// A segment carries an older timestamp than one before it (PAWS, RFC 7323 section 5; T18). Ignored.
+    TimestampOld => "timestamp_old",
     /// A segment carries an urgent pointer (RFC 6093; T22): a receiver may leave the octet before
     /// it out of the stream. It is left in what is delivered; the offset is its own.
     UrgentData => "urgent_data",

@@ -46,7 +46,7 @@ pub(crate) struct Connection {
 }
 
 // The documentation of the table's memory names this number.
-const _: () = assert!(size_of::<Connection>() <= 480);
+const _: () = assert!(size_of::<Connection>() <= 544);
 
 /// Whether a combination of flags is one that no host sends (T13).
 pub(crate) fn is_invalid(flags: TcpFlags) -> bool {
@@ -246,9 +246,14 @@ impl Connection {
             self.half_mut(direction).synchronise(segment.sequence);
         }
         let windows = self.windows_are_known(direction);
+        let timestamp = if self.opening.timestamps() { segment.options.timestamps() } else { None };
         let half = self.half_mut(direction);
         let position = half.position(segment.sequence);
         let start = u64::try_from(position).unwrap_or(0);
+        if timestamp.is_some_and(|timestamp| half.is_outdated(timestamp.value, context.now)) {
+            self.report(context, direction, StreamAnomaly::TimestampOld, segment, out);
+            return;
+        }
         // Beyond the window: if the next byte itself is beyond it, we have missed its updates.
         if windows && start > half.offset && half.offset <= half.edge && start >= half.edge {
             half.beyond = half.beyond.max(start.saturating_add(length));
@@ -256,6 +261,9 @@ impl Connection {
             return;
         }
         half.shown = half.shown.max(start.saturating_add(length));
+        if let Some(timestamp) = timestamp {
+            half.remember(timestamp.value, start, start.saturating_add(length), context.now);
+        }
         // What ends before the last acknowledgement is too old to acknowledge anything itself.
         let is_old = position.saturating_add_unsigned(length) < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
         let acknowledges = !windows || !is_old;

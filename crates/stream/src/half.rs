@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use portcullis_lang::Direction;
 use portcullis_wire::{SequenceNumber, Timestamp};
@@ -13,6 +14,9 @@ use crate::event::{GapReason, StreamEvent, StreamEventKind, StreamEvents};
 use crate::flow::{DirectionStatistics, FlowId};
 use crate::limits::Limits;
 use crate::queue::{Held, Queue, difference};
+
+/// How long a timestamp means something: 24 days (RFC 7323 section 5.5).
+const TIMESTAMP_LIFE: Duration = Duration::from_secs(24 * 86_400);
 
 /// What the table lends to a flow while it looks at a packet.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub(crate) struct Half {
     pub(crate) beyond: u64,
     /// The furthest offset at which the sender has shown itself to be.
     pub(crate) shown: u64,
+    /// The timestamp that the receiver remembers, and since when (`TS.Recent` of RFC 7323 section 4.3).
+    recent: Option<(u32, Timestamp)>,
     /// Since when the receiver has acknowledged what we have not seen.
     overtaken: Option<Overtaken>,
     /// Since when the first held segment waits.
@@ -100,6 +106,7 @@ impl Half {
             largest_window: 0,
             beyond: 0,
             shown: 0,
+            recent: None,
             overtaken: None,
             held_since: Timestamp(0),
             last_gap: (0, 0),
@@ -202,6 +209,33 @@ impl Half {
             if self.queue.is_some() {
                 self.release_held(context, compare, out);
             }
+        }
+    }
+
+    /// Whether the receiver ignores a segment because of its timestamp (RFC 7323 section 5.3).
+    ///
+    /// Linux tolerates a timestamp that is older by one.
+    pub(crate) fn is_outdated(&self, timestamp: u32, now: Timestamp) -> bool {
+        self.age(timestamp, now) > 1
+    }
+
+    /// Remembers the timestamp of a segment from one offset to another, if the receiver does: it does where the segment
+    /// holds the byte that it acknowledged last.
+    pub(crate) fn remember(&mut self, timestamp: u32, start: u64, end: u64, now: Timestamp) {
+        if start <= self.acknowledged && end >= self.acknowledged && self.age(timestamp, now) <= 0 {
+            self.recent = Some((timestamp, now));
+        }
+    }
+
+    /// By how much a timestamp is older than the one that is remembered, as long as that means something.
+    ///
+    /// Exactly half of the circle away counts as newer, as in Linux.
+    fn age(&self, timestamp: u32, now: Timestamp) -> i32 {
+        match self.recent {
+            Some((recent, since)) if recent != 0 && now < since.saturating_add(TIMESTAMP_LIFE) => {
+                recent.wrapping_sub(timestamp) as i32
+            }
+            _ => 0,
         }
     }
 

@@ -20,6 +20,7 @@ const SACK: [u16; 2] = [1 << 4, 1 << 5];
 const CANDIDATE: [u16; 2] = [1 << 6, 1 << 7];
 const ANSWERED: u16 = 1 << 8;
 const RESET: u16 = 1 << 9;
+const TIMESTAMPS: [u16; 2] = [1 << 10, 1 << 11];
 
 /// What is known of a connection before its first data.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +141,11 @@ impl Opening {
     /// Whether the receiver of a direction takes selective acknowledgements.
     pub(crate) fn sack(&self) -> bool {
         SACK.iter().all(|bit| self.bits & bit != 0)
+    }
+
+    /// Whether both sides have agreed on timestamps (RFC 7323 section 3.2).
+    pub(crate) fn timestamps(&self) -> bool {
+        TIMESTAMPS.iter().all(|bit| self.bits & bit != 0)
     }
 
     /// The window that the receiver of a direction advertised on its SYN, which is never scaled.
@@ -275,6 +281,9 @@ impl Opening {
         self.scale[i] = options.window_scale.unwrap_or(NO_SCALE);
         if options.sack_permitted {
             self.bits |= SACK[i];
+        }
+        if options.timestamps.is_some() {
+            self.bits |= TIMESTAMPS[i];
         }
     }
 }

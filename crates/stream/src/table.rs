@@ -269,7 +269,7 @@ impl FlowTable {
 
     /// The bytes held in all buffers, at most [`Limits::memory`].
     ///
-    /// The table itself comes on top: about 140 bytes for each flow, and 480 more for each connection beyond its handshake.
+    /// The table itself comes on top: about 140 bytes for each flow, and up to 550 more for each connection beyond its handshake.
     pub fn memory(&self) -> usize {
         self.buffers.held()
     }

@@ -324,6 +324,52 @@ fn t17_a_window_that_shrinks_takes_nothing_back() {
 }
 
 #[test]
+fn t18_a_segment_with_an_older_timestamp_is_ignored_if_both_sides_agreed_on_them() {
+    let stamp = |value: u32| {
+        let mut option = vec![1, 1, 8, 10];
+        option.extend(value.to_be_bytes());
+        option.extend([0; 4]);
+        option
+    };
+    for agreed in [true, false] {
+        for (old, is_old) in [
+            (1_000, false),
+            (999, false),
+            (998, true),
+            (1_000 + (1 << 31), false),
+            (1_001 + (1 << 31), true),
+            (0, true),
+        ] {
+            let mut lab = Lab::new();
+            lab.send(&up(-1, "").flags(SYN).options(&stamp(5)));
+            lab.send(&down(-1, "").flags(SYN | ACK).options(if agreed {
+                &[8, 10, 0, 0, 0, 1, 0, 0, 0, 5]
+            } else {
+                &[]
+            }));
+            lab.send_all(&[up(0, "").options(&stamp(1_000)), up(0, "EHLO").options(&stamp(old))]);
+            let expected = if agreed && is_old { "up 0 timestamp_old" } else { "up 0 EHLO" };
+            assert_eq!(lab.log(), ["started", "established", expected], "{agreed} {old}");
+        }
+    }
+}
+
+#[test]
+fn t18_only_a_segment_at_the_last_acknowledgement_moves_the_timestamp() {
+    let stamp = |value: u8| [8, 10, 0, 0, 0, value, 0, 0, 0, 0, 0, 0];
+    let mut lab = Lab::new();
+    lab.send(&up(-1, "").flags(SYN).options(&stamp(1)));
+    lab.send(&down(-1, "").flags(SYN | ACK).options(&stamp(1)));
+    lab.send(&up(0, "").options(&stamp(10)));
+    // The second is out of order, and its time does not make the first old.
+    lab.send_all(&[up(4, "\r\n").options(&stamp(20)), up(0, "EHLO").options(&stamp(15))]);
+    assert_eq!(lab.log(), ["started", "established", "up 0 EHLO", "up 4 \r\n"]);
+    // Nor does a segment without one.
+    lab.send_all(&[down(0, "").ack(6), up(6, "a"), up(7, "b").options(&stamp(13)), up(7, "c").options(&stamp(15))]);
+    assert_eq!(lab.log(), ["up 6 a", "up 7 timestamp_old", "up 7 c"]);
+}
+
+#[test]
 fn t22_urgent_data_stays_in_the_stream_and_is_named() {
     let mut lab = Lab::connected();
     lab.send_all(&[up(0, "abc"), up(3, "dXe").urgent(2)]);
