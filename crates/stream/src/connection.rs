@@ -400,7 +400,7 @@ impl Connection {
     /// Delivers the data on the SYN as far as the SYN-ACK acknowledges it.
     fn answer_syn_data(&mut self, context: &mut Context<'_>, segment: &TcpSegment<'_>, out: &mut StreamEvents<'_>) {
         let taken = self.up.offset_of(segment.acknowledgement);
-        if taken > 0 && self.up.offset == 0 {
+        if taken > 0 && self.up.offset == 0 && !self.up.finished {
             self.up.acknowledge(context, taken);
             self.accept_syn_data(context, out);
         }
@@ -416,7 +416,7 @@ impl Connection {
         let held = self.up.held_start().unwrap_or(0);
         let taken = self.up.acknowledged.max(held);
         let taken = usize::try_from(taken).unwrap_or(usize::MAX).min(data.len());
-        if self.up.offset != 0 || taken == 0 {
+        if self.up.offset != 0 || self.up.finished || taken == 0 {
             return;
         }
         if let Some(bytes) = data.get(..taken) {

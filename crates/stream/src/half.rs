@@ -365,6 +365,8 @@ impl Half {
     fn finish(&mut self, context: &mut Context<'_>, out: &mut StreamEvents<'_>) {
         self.finished = true;
         self.overtaken = None;
+        // What was acknowledged beyond the last byte is the FIN.
+        self.acknowledged = self.acknowledged.min(self.offset);
         out.push(StreamEvent { flow: context.flow, kind: StreamEventKind::Finished { direction: self.direction } });
         let Some(queue) = self.queue.take() else {
             return;

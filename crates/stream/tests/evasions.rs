@@ -201,6 +201,22 @@ fn t12_data_on_a_syn_counts_if_the_client_goes_on_after_it_and_the_syn_ack_was_n
 }
 
 #[test]
+fn t12_data_on_a_second_syn_does_not_follow_a_fin() {
+    let mut lab = Lab::new();
+    lab.send_all(&[
+        up(-1, "").flags(SYN),
+        down(0, "").ack(1),
+        up(-20, &"x".repeat(20)).fin(),
+        up(-20, "evil").flags(SYN),
+    ]);
+    lab.finish();
+    assert_eq!(
+        lab.log(),
+        ["started", "established", "up finished", "up 0 syn_changed", "up 0 syn_data", "ended end_of_input"]
+    );
+}
+
+#[test]
 fn t13_combinations_of_flags_that_nobody_sends_are_ignored() {
     let invalid = [TcpFlags::EMPTY, SYN | FIN, SYN | RST, SYN | FIN | ACK, FIN, FIN | PSH | URG, FIN | RST | ACK];
     for flags in invalid {

@@ -49,6 +49,9 @@ fn isn() -> impl Strategy<Value = u32> {
 }
 
 proptest! {
+    // What fails is to become a test with a name, not a file of seeds.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn cut_reordered_and_repeated_streams_give_the_same_bytes(
         streams in (stream(), stream()),
@@ -103,7 +106,8 @@ proptest! {
                 lab.send(segment);
             }
             // The receiver has everything.
-            let end = segment.offset + segment.payload.len() as i64;
+            let fin = i64::from(segment.flags.contains(FIN));
+            let end = segment.offset + segment.payload.len() as i64 + fin;
             lab.send(&down(0, "").ack(end));
         }
         lab.sleep(1);
@@ -122,7 +126,11 @@ proptest! {
         prop_assert_eq!(lab.stream(Direction::Up), &rest);
         let (_, summary) = &lab.ended[0];
         let up = summary.statistics.direction(Direction::Up);
-        prop_assert_eq!(up.missing, (stream.len() - captured) as u64);
+        // A FIN that was lost with the last bytes cannot be told from one byte more.
+        let lost_bytes = (stream.len() - captured) as u64;
+        let fin_lost = lost.get(segments.len() - 1).copied().unwrap_or(false);
+        let accepted = lost_bytes..=lost_bytes + u64::from(fin_lost);
+        prop_assert!(accepted.contains(&up.missing), "{} of {lost_bytes}", up.missing);
     }
 
     #[test]
