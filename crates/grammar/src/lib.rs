@@ -10,7 +10,11 @@ mod flow_values;
 mod flowing;
 pub mod graph;
 pub mod limits;
+mod load;
+mod lower;
 pub mod model;
+#[doc(hidden)]
+pub mod oracle;
 mod program;
 mod record;
 mod show;
@@ -22,5 +26,6 @@ pub use cost::{CostCard, Held};
 pub use describe::describe;
 pub use dialogue::{Dialogue, Scratch};
 pub use event::{Event, EventSink};
+pub use load::load;
 pub use program::Program;
 pub use record::{Record, Slot, Slots};

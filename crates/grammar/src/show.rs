@@ -287,6 +287,7 @@ fn arithmetic(operator: Arithmetic) -> &'static str {
         Arithmetic::And => "&",
         Arithmetic::ShiftLeft => "<<",
         Arithmetic::ShiftRight => ">>",
+        Arithmetic::Least => "but at most",
     }
 }
 

@@ -221,6 +221,8 @@ pub enum Arithmetic {
     ShiftLeft,
     /// `>>`, by 0 to 63 bits
     ShiftRight,
+    /// The smaller of both: a counter stops at its greatest value.
+    Least,
 }
 
 /// Where a [`Formula::Finds`] looks.
@@ -529,6 +531,7 @@ fn arithmetic(operator: Arithmetic, left: i64, right: i64) -> i64 {
         Arithmetic::And => left & right,
         Arithmetic::ShiftLeft => shift().map_or(0, |bits| left.wrapping_shl(bits)),
         Arithmetic::ShiftRight => shift().map_or(0, |bits| left >> bits),
+        Arithmetic::Least => left.min(right),
     }
 }
 

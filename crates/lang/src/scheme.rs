@@ -126,6 +126,9 @@ pub enum Presence {
         negated: bool,
     },
     /// An `optional` part, a branch by first bytes, or a `when`: present if this slot is.
+    ///
+    /// The field's own slot with an empty path: computed from a text that may be no number. Tests of it then fail, which
+    /// is what they are for, so it may be named without asking first.
     Part {
         /// The slot that is present exactly if the part is.
         slot: u16,

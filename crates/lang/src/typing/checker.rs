@@ -29,8 +29,10 @@ pub struct Typed {
     pub formula: Formula,
     /// What it yields. Numbers have the range that is known here.
     pub kind: Type,
-    /// Whether it may yield nothing: an optional part that is not there, a text that is no number.
+    /// Whether it may yield nothing because a part may not be there.
     pub optional: bool,
+    /// Whether it may yield nothing because a text may be no number. Tests of it then fail, and that is what is meant.
+    pub fallible: bool,
     /// What can be learned about, if it is a field.
     pub subject: Option<Subject>,
     /// The field, if it is one (of one variant).
@@ -94,13 +96,7 @@ impl<'a> Checker<'a> {
     pub fn value(&mut self, expression: &Expression, facts: &Facts, absence: Absence) -> Option<Typed> {
         if is_condition(&expression.kind) {
             let tested = self.test(expression, facts)?;
-            return Some(Typed {
-                formula: tested.formula,
-                kind: Type::Boolean,
-                optional: false,
-                subject: None,
-                found: None,
-            });
+            return Some(Typed { formula: tested.formula, kind: Type::Boolean, ..constant() });
         }
         self.operand(expression, facts, absence)
     }
@@ -204,7 +200,7 @@ impl<'a> Checker<'a> {
             let one = Typed { kind: Type::Number { min: 0, max: 0 }, formula: Formula::Number(0), ..constant() };
             return self.compare_typed(Comparison::NotEqual, typed, one, span, span, facts);
         }
-        let sure = !typed.optional && self.is_sure(&typed, facts);
+        let sure = !typed.optional && !typed.fallible && self.is_sure(&typed, facts);
         if sure && !matches!(typed.kind, Type::Boolean) {
             let (what, help) = match &typed.kind {
                 Type::Number { .. } | Type::Enumeration(_) => ("a number", "compare it, for example `!= 0`"),
@@ -337,7 +333,14 @@ pub(super) fn decided(formula: Formula, typed: &Typed, domain: Option<&Domain>, 
 
 /// A constant to be completed with its formula and kind.
 pub(super) fn constant() -> Typed {
-    Typed { formula: Formula::Boolean(true), kind: Type::Boolean, optional: false, subject: None, found: None }
+    Typed {
+        formula: Formula::Boolean(true),
+        kind: Type::Boolean,
+        optional: false,
+        fallible: false,
+        subject: None,
+        found: None,
+    }
 }
 
 fn comparison(operator: BinaryOperator) -> Option<Comparison> {

@@ -276,7 +276,7 @@ impl Checker<'_> {
             self.diagnostics.push(diagnostic.help("compare it with a value that it can have, or leave the test away"));
             return None;
         }
-        if learned.is_none() && !typed.optional && known.is_within(domain) {
+        if learned.is_none() && !typed.optional && !typed.fallible && known.is_within(domain) {
             self.diagnostics.push(
                 Diagnostic::warning(Code::C21, "this test always holds")
                     .primary(span, format!("it is {} in any case", describe_known(&known)))

@@ -74,6 +74,14 @@ pub struct Found {
     pub declared: Option<Span>,
 }
 
+impl Found {
+    /// Whether a condition of presence is that the field's text was a number: where it was not, tests of it fail, and
+    /// nobody has to ask first.
+    pub fn may_fail(&self, presence: &Presence) -> bool {
+        matches!(presence, Presence::Part { slot, path } if *slot == self.place.slot && path.is_empty())
+    }
+}
+
 /// A set that a policy gives a name to.
 #[derive(Clone, Debug)]
 pub enum NamedSet {

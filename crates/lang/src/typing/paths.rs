@@ -8,7 +8,7 @@ use crate::scheme::{CaseValue, Layout, Presence, RAW_SLOT, Type};
 use crate::source::Span;
 use crate::suggest::suggest;
 
-use super::checker::{Absence, Checker, Typed};
+use super::checker::{Absence, Checker, Typed, constant};
 use super::domain::{Domain, join_or};
 use super::facts::{Facts, Subject};
 use super::names::{Found, NamedSet, Resolution, dotted};
@@ -110,7 +110,9 @@ impl Checker<'_> {
         let Some(kind) = kind else {
             return self.type_error(path.span, "this field has several types", "not the same in every variant");
         };
-        if !may_be_absent && elements.iter().all(|found| !found.presence.is_empty()) {
+        if !may_be_absent
+            && elements.iter().all(|found| found.presence.iter().any(|presence| !found.may_fail(presence)))
+        {
             let name = dotted(&names);
             self.diagnostics.push(
                 Diagnostic::error(Code::C10, format!("`{name}` may be absent here"))
@@ -119,8 +121,7 @@ impl Checker<'_> {
             );
             return None;
         }
-        let subject =
-            Typed { formula: Formula::Place(first.place), kind, optional: may_be_absent, subject: None, found: None };
+        let subject = Typed { formula: Formula::Place(first.place), kind, optional: may_be_absent, ..constant() };
         Some(Element { list: list.place, slot: first.place.slot, subject })
     }
 
@@ -249,7 +250,10 @@ impl Checker<'_> {
         if single {
             self.require(&first, subject, path, span, facts, absence)?;
         } else if absence == Absence::Refused {
-            let sure = variants.iter().any(|found| found.presence.iter().all(|p| facts.implies(subject_of(found), p)));
+            let given = |found: &Found, presence: &Presence| {
+                found.may_fail(presence) || facts.implies(subject_of(found), presence)
+            };
+            let sure = variants.iter().any(|found| found.presence.iter().all(|presence| given(found, presence)));
             if !sure && !facts.is_present(subject) {
                 self.require(&first, subject, path, span, facts, absence)?;
             }
@@ -269,12 +273,15 @@ impl Checker<'_> {
             return None;
         };
         let kind = narrowed(kind, facts.domain(subject));
-        let sure = facts.is_present(subject)
-            || variants.iter().any(|found| found.presence.iter().all(|presence| facts.implies(subject, presence)));
+        let present = facts.is_present(subject);
+        let given = |found: &Found, presence: &Presence| found.may_fail(presence) || facts.implies(subject, presence);
+        let sure = present || variants.iter().any(|found| found.presence.iter().all(|p| given(found, p)));
+        let fallible = !present && variants.iter().any(|found| found.presence.iter().any(|p| found.may_fail(p)));
         Some(Typed {
             formula: formula_of(&first),
             kind,
             optional: !sure,
+            fallible,
             subject: (first.place.slot != RAW_SLOT).then_some(subject),
             found: single.then_some(first),
         })
@@ -294,7 +301,8 @@ impl Checker<'_> {
             return Some(());
         }
         let missing = found.presence.iter().find(|presence| {
-            let excused = matches!(presence, Presence::Part { .. }) && absence == Absence::Parts;
+            let part = matches!(presence, Presence::Part { .. });
+            let excused = found.may_fail(presence) || (part && absence == Absence::Parts);
             !excused && !facts.implies(subject, presence)
         });
         let Some(missing) = missing else { return Some(()) };

@@ -73,7 +73,7 @@ impl Checker<'_> {
         }
         let typed = self.value(inner, facts, absence)?;
         let formula = Box::new(typed.formula.clone());
-        let optional = typed.optional;
+        let from = (typed.optional, typed.fallible);
         match operator {
             UnaryOperator::Not | UnaryOperator::CountOf => {
                 let tested = self.test(inner, facts)?;
@@ -91,7 +91,7 @@ impl Checker<'_> {
                         right: Box::new(right),
                     },
                 };
-                Some(Typed { formula, kind: Type::Number { min, max }, optional, ..constant() })
+                Some(Typed { formula, kind: Type::Number { min, max }, ..made_of(from) })
             }
             UnaryOperator::LengthOf => {
                 if matches!(typed.kind, Type::List(_)) {
@@ -100,7 +100,7 @@ impl Checker<'_> {
                 }
                 let max = self.text_of(&typed, inner.span)?;
                 let kind = Type::Number { min: 0, max: i64::from(max) };
-                Some(Typed { formula: Formula::Length(formula), kind, optional, ..constant() })
+                Some(Typed { formula: Formula::Length(formula), kind, ..made_of(from) })
             }
             UnaryOperator::Lowercase | UnaryOperator::Uppercase | UnaryOperator::Trimmed => {
                 let max = self.text_of(&typed, inner.span)?;
@@ -114,7 +114,7 @@ impl Checker<'_> {
                     (UnaryOperator::Trimmed, Type::Keyword { .. }) => typed.kind.clone(),
                     _ => Type::Text { max },
                 };
-                Some(Typed { formula, kind, optional, ..constant() })
+                Some(Typed { formula, kind, ..made_of(from) })
             }
         }
     }
@@ -147,7 +147,7 @@ impl Checker<'_> {
         let left_typed = self.value(left, facts, absence);
         let right_typed = self.value(right, facts, absence);
         let (left_typed, right_typed) = (left_typed?, right_typed?);
-        let optional = left_typed.optional || right_typed.optional;
+        let from = (left_typed.optional || right_typed.optional, left_typed.fallible || right_typed.fallible);
         let is_text = |typed: &Typed| matches!(typed.kind, Type::Text { .. } | Type::Keyword { .. });
         if arithmetic == Arithmetic::Add && is_text(&left_typed) {
             let (first, second) = (self.text_of(&left_typed, left.span)?, self.text_of(&right_typed, right.span)?);
@@ -157,7 +157,7 @@ impl Checker<'_> {
             };
             parts.push(right_typed.formula);
             let kind = Type::Text { max: first.saturating_add(second) };
-            return Some(Typed { formula: Formula::Concatenate(parts), kind, optional, ..constant() });
+            return Some(Typed { formula: Formula::Concatenate(parts), kind, ..made_of(from) });
         }
         let (a, b) = (self.number_of(&left_typed, left.span)?, self.number_of(&right_typed, right.span)?);
         let range = match arithmetic {
@@ -196,7 +196,7 @@ impl Checker<'_> {
             left: Box::new(left_typed.formula),
             right: Box::new(right_typed.formula),
         };
-        Some(Typed { formula, kind: Type::Number { min, max }, optional, ..constant() })
+        Some(Typed { formula, kind: Type::Number { min, max }, ..made_of(from) })
     }
 
     fn check_shift(&mut self, right: &Expression, bits: (i64, i64)) -> Option<()> {
@@ -242,7 +242,7 @@ impl Checker<'_> {
             last: occurrence == Occurrence::Last,
             after,
         };
-        Some(Typed { formula, kind: Type::Text { max }, optional: typed.optional, ..constant() })
+        Some(Typed { formula, kind: Type::Text { max }, ..made_of((typed.optional, typed.fallible)) })
     }
 
     fn join(&mut self, list: &Expression, separator: &Expression) -> Option<Typed> {
@@ -276,8 +276,7 @@ impl Checker<'_> {
                 Some(Typed {
                     formula: Formula::Decimal(Box::new(typed.formula)),
                     kind: Type::Number { min: 0, max },
-                    optional: typed.optional,
-                    ..constant()
+                    ..made_of((typed.optional, true))
                 })
             }
             "hex" | "list" | "parameters" | "seconds" | "utf8" | "address" | "base64" => {
@@ -294,4 +293,9 @@ impl Checker<'_> {
 fn products(a: (i64, i64), b: (i64, i64)) -> Option<(i64, i64)> {
     let ends = [a.0.checked_mul(b.0)?, a.0.checked_mul(b.1)?, a.1.checked_mul(b.0)?, a.1.checked_mul(b.1)?];
     ends.iter().min().copied().zip(ends.iter().max().copied())
+}
+
+/// A value that is absent where what it is made of is.
+fn made_of((optional, fallible): (bool, bool)) -> Typed {
+    Typed { optional, fallible, ..constant() }
 }
