@@ -88,6 +88,8 @@ struct Compiler<'t> {
 
 impl<'t> Compiler<'t> {
     fn file(&mut self, source: &str, file: &'t PolicyFile, loader: &mut dyn ListLoader) {
+        // A file that is given before another overrules it, and is meant to: rules are unreachable within their file.
+        self.reach = Reach::default();
         let mut sets = NamedSets::new();
         let mut declared: BTreeMap<&str, Span> = BTreeMap::new();
         for item in &file.items {

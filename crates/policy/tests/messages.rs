@@ -118,6 +118,12 @@ policy two for smtp { rule some id 2 { on smtp.bare_lf, smtp.fail  drop } }
            }"#,
     );
     assert!(compiled.is_ok_and(|compiled| compiled.warnings.is_empty()));
+    // So does a file that is given first: it overrules those behind it, and is meant to.
+    let mut sources = portcullis_lang::Sources::new();
+    let policy = |name: &str, id: u32| format!("policy {name} for smtp {{ rule r id {id} {{ on smtp.fail  drop }} }}");
+    let files = [sources.add("one.policy", policy("one", 1)), sources.add("two.policy", policy("two", 2))];
+    let compiled = portcullis_policy::PolicySet::compile(&sources, &files, &[support::smtp()], &mut support::lists);
+    assert!(compiled.is_ok_and(|compiled| compiled.warnings.is_empty()));
 }
 
 #[test]
