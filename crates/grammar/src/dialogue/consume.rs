@@ -416,6 +416,9 @@ impl Dialogue {
         };
         let details = Details { offset, name: &stream.name, ..Details::default() };
         self.emit(context, direction, stream.events.start, &details);
+        if let Some(channel) = stream.channel {
+            self.feed_channel(context, direction, channel, offset, &[]);
+        }
         let flowing = Flowing::new(stream, &program.protocol.newline, size);
         let complete = flowing.is_complete();
         let in_stream = InStream { id, flowing, begin: offset, size: 0, content: 0, end: stream.events.end };

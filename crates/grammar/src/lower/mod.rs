@@ -27,7 +27,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use portcullis_lang::scheme::{AnomalyInfo, Enumeration, ProtocolScheme};
-use portcullis_lang::{AnomalyId, Code, Diagnostic, Diagnostics, Expression, ExpressionKind, Name, Span, suggest};
+use portcullis_lang::{
+    AnomalyId, Code, Diagnostic, Diagnostics, Expression, ExpressionKind, MAX_DIAGNOSTICS, Name, Span, suggest,
+};
 
 use crate::limits::MAX_NAMES;
 use crate::model::{Newline, Protocol, Rule, RuleId, Transport};
@@ -40,8 +42,13 @@ pub(crate) fn lower(file: &tree::File, diagnostics: &mut Diagnostics) -> Option<
     let mut lowering = Lowering::declare(file, diagnostics);
     lowering.rules();
     let flow = lowering.flow();
-    let channels = lowering.channels(&flow);
+    let mut channels = lowering.channels(&flow);
     let mut events = lowering.events(&channels);
+    for channel in &mut channels {
+        if let Some(named) = events.of_stream(&channel.model.name) {
+            channel.model.events = named;
+        }
+    }
     let kept = lowering.kept(&flow, &events);
     let streams = lowering.streams(&flow, &channels, &events);
     let machine = lowering.machine(&flow, &channels, &mut events);
@@ -87,7 +94,7 @@ pub(super) struct Declared {
 struct RuleSlot {
     name: String,
     rule: Option<Rule>,
-    summary: Summary,
+    summary: Arc<Summary>,
 }
 
 /// What lowering knows of the file.
@@ -111,6 +118,8 @@ pub(super) struct Lowering<'a> {
     pub(super) rule_ids: HashMap<&'a str, RuleId>,
     /// How many items all rules have, to bound what groups within groups within groups can grow to.
     pub(super) item_count: usize,
+    /// How deep elements nest, definitions counted wherever they are named.
+    pub(super) nesting: usize,
 }
 
 impl<'a> Lowering<'a> {
@@ -154,6 +163,11 @@ impl<'a> Lowering<'a> {
     pub(super) fn unknown<'n>(&mut self, span: Span, what: &str, name: &str, known: impl IntoIterator<Item = &'n str>) {
         let known: Vec<&str> = known.into_iter().collect();
         let diagnostic = Diagnostic::error(Code::C1, format!("unknown {what} `{name}`")).primary(span, "");
+        if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+            // It is only counted: looking for its neighbours would be in vain.
+            self.diagnostics.push(diagnostic);
+            return;
+        }
         let near = suggest(name, known.iter().copied());
         self.diagnostics.push(match near {
             Some(_) => diagnostic.suggest(near),
