@@ -178,6 +178,9 @@ fn they_load_without_a_word_and_their_tests_hold() {
     assert!(together.rules().len() > 35);
 }
 
+/// What the sides say, in order.
+type Steps<'a> = Vec<(Direction, &'a [u8])>;
+
 /// The alerts and notes on a session of SMTP: what the client says after EHLO, with the server's answers between.
 fn session(policies: &PolicySet, programs: &[Arc<Program>], steps: &[(Direction, &[u8])]) -> Vec<u32> {
     let mut talk = Talk::new(&programs[0], policies);
@@ -198,8 +201,7 @@ fn each_rule_acts_where_it_should() {
     let programs = programs();
     let policies = compile(&programs, &["smtp.policy"]);
     let long = [b"EHLO ".to_vec(), vec![b'a'; 3_000], b"\r\n".to_vec()].concat();
-    let guesses: Vec<(Direction, &[u8])> =
-        [(Up, &b"AUTH PLAIN AGEAYg==\r\n"[..]), (Down, &b"535 no\r\n"[..])].repeat(7);
+    let guesses: Steps<'_> = [(Up, &b"AUTH PLAIN AGEAYg==\r\n"[..]), (Down, &b"535 no\r\n"[..])].repeat(7);
     let mail: [(Direction, &[u8]); 4] = [
         (Up, b"MAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\n"),
         (Down, b"250 ok\r\n250 ok\r\n"),
@@ -207,7 +209,7 @@ fn each_rule_acts_where_it_should() {
         (Down, b"354 go\r\n"),
     ];
     let with = |rest: &[(Direction, &'static [u8])]| [mail.to_vec(), rest.to_vec()].concat();
-    let cases: Vec<(Vec<(Direction, &[u8])>, &[u32])> = vec![
+    let cases: Vec<(Steps<'_>, &[u32])> = vec![
         (
             with(&[(Up, b"hello\r\n..dot\r\n.\r\n"), (Down, b"250 ok\r\n"), (Up, b"QUIT\r\n"), (Down, b"221 bye\r\n")]),
             &[],
