@@ -322,3 +322,66 @@ fn mermaid_escaped(text: &str) -> String {
     }
     escaped
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::loaded;
+
+    /// Guards, actions, a jump to another protocol, rules of all states, a timeout, both sides of the talk.
+    const GRAMMAR: &str = r#"
+protocol talk over tcp port 1
+newline CRLF, and LF as anomaly bare_lf
+
+line command max 512 { verb: word max 8   what: rest }
+line reply max 512 { code: decimal max 3   _: rest }
+stream content { lines until "." | mail }
+
+flow {
+    mail:  channel
+    count: u16 = 0
+}
+
+machine {
+    start command
+    state command {
+        up   command
+        down reply
+        on command when verb in (DATA, BDAT) { count = count + 1 } -> data
+        on command when verb == QUIT                               -> finish
+        on command when what == "A;B:\"C"                          -> finish, then tls
+        on reply   { anomaly early_reply }
+    }
+    state data {
+        up   content
+        down waits max 64 KB
+        on content when count > 1 { close mail } -> command
+        on content                { abort mail } -> command
+    }
+    any state {
+        on parse_error -> fail "malformed {record}"
+        on timeout 5 min -> finish
+    }
+}
+"#;
+
+    #[test]
+    fn dot_of_a_talk() {
+        insta::assert_snapshot!(dot(&loaded(GRAMMAR)));
+    }
+
+    #[test]
+    fn mermaid_of_a_talk() {
+        insta::assert_snapshot!(mermaid(&loaded(GRAMMAR)));
+    }
+
+    #[test]
+    fn smtp_as_mermaid() {
+        insta::assert_snapshot!(mermaid(&loaded(include_str!("../../../grammars/smtp.grammar"))));
+    }
+
+    #[test]
+    fn dns_as_dot() {
+        insta::assert_snapshot!(dot(&loaded(include_str!("../../../grammars/dns.grammar"))));
+    }
+}

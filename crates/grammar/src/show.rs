@@ -218,6 +218,8 @@ pub(crate) fn formula(it: &Formula, names: &Names<'_>) -> String {
         Formula::Compare { operator, left, right, .. } => {
             format!("{} {} {}", constant(left, right), comparison(*operator), constant(right, left))
         }
+        // The bound of a number of the flow is not written: its type has it.
+        Formula::Arithmetic { operator: Arithmetic::Least, left, .. } => formula(left, names),
         Formula::Arithmetic { operator, left, right } => {
             let least = strength(it);
             format!("{} {} {}", inner(left, least), arithmetic(*operator), inner(right, least.saturating_add(1)))

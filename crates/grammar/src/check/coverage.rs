@@ -5,8 +5,11 @@
 
 use std::collections::HashSet;
 
-use portcullis_lang::{Code, Diagnostic, Diagnostics, EventId, Host, Place, Scope, Span, StateId, Value, is_in};
+use portcullis_lang::{
+    Code, Diagnostic, Diagnostics, EventId, EventKind, Host, Place, Scope, Span, StateId, Value, is_in,
+};
 
+use crate::event::Event;
 use crate::model::{Arm, Example, Item, Protocol, RuleId, Trigger};
 use crate::record::Record;
 use crate::show::{self, Names};
@@ -21,8 +24,10 @@ pub struct Branch {
     pub kind: BranchKind,
     /// How it is named: `verb == MAIL`, `on reply when code == 421`.
     pub name: String,
-    /// Where it stands; for an `else` where its choice does.
+    /// Where it stands; for an `else` where its choice does, for a part without a place of its own where its record does.
     pub span: Span,
+    /// Tells parts apart that have no place of their own.
+    part: u16,
 }
 
 /// The kinds of branches.
@@ -45,7 +50,7 @@ pub enum BranchKind {
 pub struct Coverage<'a> {
     protocol: &'a Protocol,
     branches: Vec<Branch>,
-    taken: HashSet<(BranchKind, Span)>,
+    taken: HashSet<(BranchKind, Span, u16)>,
 }
 
 impl<'a> Coverage<'a> {
@@ -55,14 +60,14 @@ impl<'a> Coverage<'a> {
         let mut seen = HashSet::new();
         let mut add = |branch: Branch| {
             // What a group has is one branch, wherever the group is used.
-            if seen.insert((branch.kind, branch.span)) {
+            if seen.insert((branch.kind, branch.span, branch.part)) {
                 branches.push(branch);
             }
         };
         for rule in observed(protocol) {
             if let Some(rule) = protocol.rules.get(usize::from(rule.0)) {
                 let names = Names::of_layout(protocol, &rule.layout);
-                walk::each_item(&rule.items, &mut |item| of_item(item, &names, &mut add));
+                walk::each_item(&rule.items, &mut |item| of_item(item, &names, rule.span, &mut add));
             }
         }
         for state in &protocol.machine.states {
@@ -72,10 +77,27 @@ impl<'a> Coverage<'a> {
                 let names = Names::of_event(protocol, Some(*event));
                 let when = rule.when.as_ref().map(|when| format!(" when {}", show::formula(when, &names)));
                 let name = format!("on {}{}", trigger_name(protocol, trigger), when.unwrap_or_default());
-                add(Branch { kind: BranchKind::Rule, name, span: rule.span });
+                add(Branch { kind: BranchKind::Rule, name, span: rule.span, part: 0 });
             }
         }
         Coverage { protocol, branches, taken: HashSet::new() }
+    }
+
+    /// Notes what an event shows: the branches of its record, and the rule of the machine that it makes the machine take.
+    ///
+    /// Of an event before the machine goes on, as [`EventSink`](crate::EventSink) gets it.
+    pub fn event(&mut self, event: &Event<'_>) {
+        if let Some(record) = event.record.as_ref().filter(|_| event.kind == EventKind::Record) {
+            self.record(event.id, record);
+        }
+        let Some(state) = self.protocol.machine.states.get(usize::from(event.state.0)) else { return };
+        let taken = state.rules.iter().position(|rule| {
+            rule.triggers.contains(&Trigger::Event(event.id))
+                && rule.when.as_ref().is_none_or(|when| when.test(event).holds())
+        });
+        if let Some(taken) = taken {
+            self.rule(event.state, taken);
+        }
     }
 
     /// Notes the branches that a record took.
@@ -95,7 +117,7 @@ impl<'a> Coverage<'a> {
     pub fn rule(&mut self, state: StateId, rule: usize) {
         let state = self.protocol.machine.states.get(usize::from(state.0));
         if let Some(rule) = state.and_then(|state| state.rules.get(rule)) {
-            self.taken.insert((BranchKind::Rule, rule.span));
+            self.taken.insert((BranchKind::Rule, rule.span, 0));
         }
     }
 
@@ -106,7 +128,7 @@ impl<'a> Coverage<'a> {
 
     /// The branches that were not taken.
     pub fn missing(&self) -> impl Iterator<Item = &Branch> {
-        self.branches.iter().filter(|branch| !self.taken.contains(&(branch.kind, branch.span)))
+        self.branches.iter().filter(|branch| !self.taken.contains(&(branch.kind, branch.span, branch.part)))
     }
 
     /// Adds a warning for each branch that was not taken.
@@ -132,42 +154,43 @@ impl<'a> Coverage<'a> {
         // Records are bounded, and lists within lists by the grammar: this only keeps a wrong model from going on for ever.
         const MAX_LISTS: u8 = 16;
         let Some(rule) = self.protocol.rules.get(usize::from(rule.0)).filter(|_| depth < MAX_LISTS) else { return };
-        self.items(&rule.items, record, base, depth);
+        self.items(&rule.items, At { record, base, within: rule.span, depth });
     }
 
-    fn items(&mut self, items: &[Item], record: &Record<'_>, base: u32, depth: u8) {
-        let present = |slot: u16| record.value_at(base, slot).truth().holds();
+    fn items(&mut self, items: &[Item], at: At<'_>) {
+        let present = |slot: u16| at.record.value_at(at.base, slot).truth().holds();
         for item in items {
             match item {
                 Item::Optional { slot, items: part, .. } | Item::When { slot, items: part, .. } if present(*slot) => {
-                    self.taken.extend(walk::span(item).map(|span| (BranchKind::Optional, span)));
-                    self.items(part, record, base, depth);
+                    let (span, nth) = place_of_part(item, *slot, at.within);
+                    self.taken.insert((BranchKind::Optional, span, nth));
+                    self.items(part, at);
                 }
                 Item::Switch { on, fold, arms, otherwise, span } => {
-                    let host = AtElement { record, base };
+                    let host = AtElement { record: at.record, base: at.base };
                     let value = on.value(&host);
                     match arms.iter().find(|arm| is_in(&value, &arm.values, *fold)) {
                         Some(arm) => {
-                            self.taken.insert((BranchKind::Choice, arm.span));
-                            self.items(&arm.items, record, base, depth);
+                            self.taken.insert((BranchKind::Choice, arm.span, 0));
+                            self.items(&arm.items, at);
                         }
-                        None => self.otherwise(otherwise.as_deref(), *span, record, base, depth),
+                        None => self.otherwise(otherwise.as_deref(), *span, at),
                     }
                 }
                 Item::Choose { arms, otherwise, span } => match arms.iter().find(|arm| present(arm.slot)) {
                     Some(arm) => {
-                        self.taken.insert((BranchKind::Choice, arm.span));
-                        self.items(&arm.items, record, base, depth);
+                        self.taken.insert((BranchKind::Choice, arm.span, 0));
+                        self.items(&arm.items, at);
                     }
-                    None => self.otherwise(otherwise.as_deref(), *span, record, base, depth),
+                    None => self.otherwise(otherwise.as_deref(), *span, at),
                 },
                 Item::Window { items: part, .. } | Item::Line { items: part, .. } => {
-                    self.items(part, record, base, depth);
+                    self.items(part, at);
                 }
                 Item::Many(many) => {
-                    for index in 0..record.count_at(base, many.slot) {
-                        if let Some(element) = record.element_base_at(base, many.slot, index) {
-                            self.element(many.element, record, element, depth.saturating_add(1));
+                    for index in 0..at.record.count_at(at.base, many.slot) {
+                        if let Some(element) = at.record.element_base_at(at.base, many.slot, index) {
+                            self.element(many.element, at.record, element, at.depth.saturating_add(1));
                         }
                     }
                 }
@@ -176,12 +199,24 @@ impl<'a> Coverage<'a> {
         }
     }
 
-    fn otherwise(&mut self, items: Option<&[Item]>, span: Span, record: &Record<'_>, base: u32, depth: u8) {
+    fn otherwise(&mut self, items: Option<&[Item]>, span: Span, at: At<'_>) {
         if let Some(items) = items {
-            self.taken.insert((BranchKind::Else, span));
-            self.items(items, record, base, depth);
+            self.taken.insert((BranchKind::Else, span, 0));
+            self.items(items, at);
         }
     }
+}
+
+/// Where in a record the walk is.
+#[derive(Clone, Copy)]
+struct At<'r> {
+    record: &'r Record<'r>,
+    /// Where the slots of the rule at hand begin.
+    base: u32,
+    /// The place of the rule at hand.
+    within: Span,
+    /// Lists around it.
+    depth: u8,
 }
 
 /// Has the examples of a protocol run, one after the other, and warns of the branches that none of them took.
@@ -197,13 +232,12 @@ pub fn coverage(protocol: &Protocol, mut run: impl FnMut(&Example, &mut Coverage
     coverage.report(diagnostics);
 }
 
-fn of_item(item: &Item, names: &Names<'_>, add: &mut dyn FnMut(Branch)) {
+fn of_item(item: &Item, names: &Names<'_>, within: Span, add: &mut dyn FnMut(Branch)) {
     match item {
         Item::Optional { slot, .. } | Item::When { slot, .. } => {
             let name = names.place(Place { scope: Scope::Record, slot: *slot });
-            if let Some(span) = walk::span(item) {
-                add(Branch { kind: BranchKind::Optional, name, span });
-            }
+            let (span, part) = place_of_part(item, *slot, within);
+            add(Branch { kind: BranchKind::Optional, name, span, part });
         }
         Item::Switch { on, arms, otherwise, span, .. } => {
             let kind = match on {
@@ -213,23 +247,33 @@ fn of_item(item: &Item, names: &Names<'_>, add: &mut dyn FnMut(Branch)) {
             let on = show::formula(on, names);
             for Arm { values, span, .. } in arms {
                 let values: Vec<String> = values.iter().map(|value| show::case(value, kind)).collect();
-                add(Branch { kind: BranchKind::Choice, name: format!("{on} is {}", values.join(" or ")), span: *span });
+                add(Branch {
+                    kind: BranchKind::Choice,
+                    name: format!("{on} is {}", values.join(" or ")),
+                    span: *span,
+                    part: 0,
+                });
             }
             if otherwise.as_ref().is_some_and(|items| !fails(items)) {
-                add(Branch { kind: BranchKind::Else, name: format!("{on} is anything else"), span: *span });
+                add(Branch { kind: BranchKind::Else, name: format!("{on} is anything else"), span: *span, part: 0 });
             }
         }
         Item::Choose { arms, otherwise, span } => {
             for arm in arms {
                 let name = names.place(Place { scope: Scope::Record, slot: arm.slot });
-                add(Branch { kind: BranchKind::Choice, name, span: arm.span });
+                add(Branch { kind: BranchKind::Choice, name, span: arm.span, part: 0 });
             }
             if otherwise.as_ref().is_some_and(|items| !fails(items)) {
-                add(Branch { kind: BranchKind::Else, name: "none of the other branches".into(), span: *span });
+                add(Branch { kind: BranchKind::Else, name: "none of the other branches".into(), span: *span, part: 0 });
             }
         }
         _ => {}
     }
+}
+
+/// Where an optional part stands, and what tells it apart if that is not known (a literal has no place).
+fn place_of_part(item: &Item, slot: u16, within: Span) -> (Span, u16) {
+    walk::span(item).map_or((within, slot), |span| (span, 0))
 }
 
 /// Whether items are a parse error by intention, which leaves no record to read off.
@@ -295,5 +339,68 @@ impl Host for AtElement<'_> {
             Some(base) => self.record.value_at(base, slot),
             None => Value::Absent,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use portcullis_lang::{Sources, render_all};
+
+    use super::*;
+    use crate::check::tests::{blocks, load_page};
+    use crate::dialogue::{Dialogue, Scratch};
+    use crate::program::Program;
+
+    const PAGE: &str = include_str!("../../../../docs/codes/C20.md");
+
+    /// Runs the examples of a text on the machine, and judges what they took.
+    fn judged(text: &str) -> (Vec<Code>, String) {
+        let mut sources = Sources::new();
+        let (protocol, _) = load_page(&mut sources, text).expect("a text that is right");
+        let protocol = Arc::new(protocol);
+        let program = Program::compile(protocol.clone());
+        let mut diagnostics = Diagnostics::new();
+        coverage(
+            &protocol,
+            |example, coverage| {
+                let mut scratch = Scratch::default();
+                let mut dialogue = Dialogue::new(&program, false, 0);
+                let mut sink = |event: &Event<'_>| coverage.event(event);
+                for (direction, octets) in &example.lines {
+                    dialogue.octets(&program, &mut scratch, *direction, octets, 0, &mut sink);
+                }
+                dialogue.close(&program, &mut scratch, &mut sink);
+            },
+            &mut diagnostics,
+        );
+        let codes = diagnostics.sorted().iter().map(|one| one.code).collect();
+        (codes, format!("{}\n\n{}", text.trim_end(), render_all(&diagnostics, &sources, false)))
+    }
+
+    #[test]
+    fn the_page_shows_what_it_is_about() {
+        for text in blocks(PAGE, "Example") {
+            let (codes, messages) = judged(text);
+            assert_eq!(codes, [Code::C20], "{messages}");
+            insta::assert_snapshot!(messages);
+        }
+        for text in blocks(PAGE, "Instead") {
+            let (codes, messages) = judged(text);
+            assert_eq!(codes, [], "{messages}");
+        }
+    }
+
+    #[test]
+    fn rules_elements_and_optional_parts_are_branches() {
+        let text = "line command max 100 { verb: word max 8   flag: optional \"!\"   options: many option max 9   _: rest }\n\
+                    group option { \" \"   choose { \"+\" => { \"+\"   more: [a-z] max 9 }   else => { less: [a-z] max 9 } } }\n\
+                    machine { start talk   state talk { up command   on command when verb == BYE -> finish   on command when verb == HI -> talk } }\n\
+                    example \"hello\" { up \"HI +a\\r\\n\"   gives command HI }";
+        let (codes, messages) = judged(text);
+        // The `!`, the option without a +, and the rule of BYE.
+        assert_eq!(codes, [Code::C20; 3], "{messages}");
+        insta::assert_snapshot!(messages);
     }
 }

@@ -97,7 +97,7 @@ fn leads_back(uses: &[Vec<Use>], from: usize, wanted: &dyn Fn(&Use) -> bool) -> 
 
 fn endless(name: &str, span: Span) -> Diagnostic {
     Diagnostic::error(Code::C8, format!("`{name}` contains itself before it has read anything"))
-        .primary(span, format!("begins with a `{name}`, which begins with a `{name}`, ..."))
+        .primary(span, format!("begins with `{name}`, which begins with `{name}`, ..."))
         .note("Each level begins at the same octet as the one around it, so that even the shortest input goes round for ever.")
         .help("let a literal or a number stand before it, as \"*\" does before the elements of an array")
 }
@@ -105,13 +105,13 @@ fn endless(name: &str, span: Span) -> Diagnostic {
 fn unbounded(name: &str, rule: Span, first: &Use) -> Diagnostic {
     if first.jump {
         return Diagnostic::error(Code::C8, "this jump could go round very often")
-            .primary(first.span, format!("a `{name}` can lead to another `{name}`, which leads to another"))
+            .primary(first.span, format!("`{name}` can lead to another `{name}`, which leads to another"))
             .secondary(rule, "has no greatest depth")
             .note("Each jump goes further back, but a message of 64 KB has room for tens of thousands of them.")
             .help("bound them where the rule is named: `max depth 64`");
     }
     Diagnostic::error(Code::C8, format!("nothing bounds how deep `{name}` contains itself"))
-        .primary(first.span, format!("leads to a `{name}` within a `{name}`"))
+        .primary(first.span, format!("leads to `{name}` within `{name}`"))
         .secondary(rule, "has no greatest depth")
         .note("A sender who opens one level after another, and never closes one, would fill the memory.")
         .help("write `max depth 16` where the rule is named; what is deeper is a parse error")

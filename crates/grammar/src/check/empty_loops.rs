@@ -2,9 +2,10 @@
 
 use portcullis_lang::{Code, Diagnostic, Diagnostics};
 
-use crate::model::{End, Item, Many, Protocol, RuleKind};
+use crate::model::{ClassSet, End, Item, Many, Protocol};
 use crate::show;
 
+use super::heads::{self, Heads};
 use super::sizes::Sizes;
 use super::walk;
 
@@ -31,19 +32,25 @@ fn message(protocol: &Protocol, many: &Many, before_more: bool) -> Diagnostic {
     let mut diagnostic = Diagnostic::error(Code::C6, format!("an element of `{}` may be empty", many.name))
         .primary(many.span, "could go round without reading a single octet");
     if let Some(element) = element.filter(|element| element.span != many.span) {
-        let what = match element.kind {
-            RuleKind::Group | RuleKind::Value | RuleKind::Line | RuleKind::Record => {
-                "every part of an element may be missing"
-            }
-        };
-        diagnostic = diagnostic.secondary(element.span, what);
+        diagnostic = diagnostic.secondary(element.span, "every part of an element may be missing");
     }
     let shows = match (&many.end, before_more) {
         (End::Count(_), _) => "An input that shows it: a count of 65535, and not one octet behind it.".to_owned(),
         (_, false) => "An input that shows it: one that ends where an element would begin.".to_owned(),
-        (_, true) => format!("An input that shows it: {} where an element would begin.", show::quoted(b"\x00")),
+        (_, true) => match stranger(protocol, many) {
+            Some(octet) => format!("An input that shows it: {} where an element would begin.", show::quoted(&[octet])),
+            None => "An input that shows it: one with other octets where an element would begin.".to_owned(),
+        },
     };
-    diagnostic.note(shows).help(
-        "let each element begin with something that has to be there: a literal, a number, a field of `min` one octet",
-    )
+    diagnostic
+        .note(shows)
+        .help("let each element begin with something that has to be there: a literal, a number, a word")
+}
+
+/// An octet with which no part of an element begins.
+fn stranger(protocol: &Protocol, many: &Many) -> Option<u8> {
+    let heads = Heads::new(protocol).of_rule(many.element);
+    let firsts = heads.iter().filter_map(|head| head.octets.first());
+    let all = firsts.fold(ClassSet::EMPTY, |all, first| all.union(first));
+    heads::likely(&heads::complement(&all))
 }

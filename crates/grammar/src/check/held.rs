@@ -4,6 +4,7 @@
 
 use portcullis_lang::{Code, Diagnostic, Diagnostics, Span};
 
+use crate::limits::MAX_RECORD_OCTETS;
 use crate::model::{End, Expect, Item, Protocol, Rule, RuleKind, Shape};
 use crate::show;
 
@@ -50,7 +51,8 @@ fn held(protocol: &Protocol, rule: &Rule) -> Diagnostic {
     let mut diagnostic =
         Diagnostic::error(Code::C7, format!("a {kind} must have a size limit, `{}` has none", rule.name))
             .primary(rule.span, "held in memory until it is complete");
-    if let Some(most) = Sizes::new(protocol).most_of_rule(rule) {
+    let most = Sizes::new(protocol).most_of_rule(rule);
+    if let Some(most) = most.filter(|most| *most <= u64::from(MAX_RECORD_OCTETS)) {
         return diagnostic
             .note(format!("By what it consists of it takes at most {}.", show::octets(most)))
             .help(format!("write `{kind} {} max {most} {{`", rule.name));

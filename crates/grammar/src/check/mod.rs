@@ -24,7 +24,7 @@ mod walk;
 mod windows;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use portcullis_lang::Diagnostics;
 

@@ -193,7 +193,13 @@ fn message(protocol: &Protocol, state: &State, rule: &Transition, reason: Never<
             } else {
                 "rules are read from top to bottom, the first that fits is taken: put the more special one first, or leave this one out"
             };
-            diagnostic.note(format!("In state `{}` nothing is left for it.", state.name)).help(help)
+            let inside = state.span.start <= rule.span.start;
+            let note = if inside {
+                format!("In state `{}` nothing is left for it.", state.name)
+            } else {
+                "In no state anything is left for it.".to_owned()
+            };
+            diagnostic.note(note).help(help)
         }
         Never::Unexpected(event) => {
             let name = walk::event_name(protocol, event);

@@ -140,7 +140,12 @@ fn of_many(context: &Context<'_>, many: &Many, after: &After<'_>, diagnostics: &
     match &many.end {
         End::First(first) => {
             let elements = heads::of_first(first);
-            let Some((octets, ends)) = heads::witness(&elements, &follow(context, after)) else { return };
+            let follows = follow(context, after);
+            let Some(decided) = heads::witness(&elements, &follows) else { return };
+            // A longer input that both could go on with shows more than the octets that decide.
+            let whole = heads::narrowed(&context.known.heads.of_rule(many.element), &elements);
+            let longer = heads::witness(&whole, &follows).filter(|longer| longer.0.len() > decided.0.len());
+            let (octets, ends) = longer.unwrap_or(decided);
             let both = match (octets.is_empty(), ends) {
                 (true, true) => "both accept the end of what there is".to_owned(),
                 (true, false) => "both accept anything".to_owned(),
@@ -222,6 +227,6 @@ fn of_field(context: &Context<'_>, field: &Field, behind: &[Item], diagnostics: 
     diagnostics.push(
         diagnostic
             .note("A run of octets of a class is as long as it can be, and nothing of it is given back.")
-            .help(format!("say how long it is (`{name}: digit x 3`), what ends it (`until \" \"`), or put a separator between the two")),
+            .help(format!("say how long it is (e.g. `{name}: digit x 2`), what ends it (`until \" \"`), or put a separator between the two")),
     );
 }

@@ -161,8 +161,10 @@ impl Sizes {
             Item::Field(field) => of_shape(&field.shape, layout),
             Item::Let { .. } | Item::Check { .. } | Item::Follow { .. } => Bits::NONE,
             Item::Optional { items, .. } | Item::When { items, .. } => self.of_items(items, layout).or(Bits::NONE),
+            // A part that is an error by intention takes nothing, and nothing comes of it.
             Item::Switch { .. } | Item::Choose { .. } => walk::parts(item)
                 .into_iter()
+                .filter(|part| !part.iter().any(|item| matches!(item, Item::Fail { .. })))
                 .map(|part| self.of_items(part, layout))
                 .reduce(Bits::or)
                 .unwrap_or(Bits::NONE),
@@ -186,7 +188,7 @@ impl Sizes {
                     End::Until(_) | End::While(_) => (1, None),
                     End::Window | End::UntilLiteral(_) | End::UntilEmptyLine | End::First(_) => (0, None),
                 };
-                let limit = (many.max > 0).then_some(u64::from(many.max));
+                let limit = (1..u32::MAX).contains(&many.max).then_some(u64::from(many.max));
                 let most = match (most, limit) {
                     (Some(most), Some(limit)) => Some(most.min(limit)),
                     (most, limit) => most.or(limit),

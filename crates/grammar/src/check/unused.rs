@@ -225,8 +225,21 @@ fn message(field: &Field, looks: Looks, target: &Target) -> Diagnostic {
         .primary(field.span, format!("looks like {what}"))
         .secondary(target.span, format!("`{}` is {ends}", target.name))
         .note("Who believes the number reads the message differently from who does not: that difference is what an attacker looks for.")
-        .help(format!("write `{}: ... {relation} {}`", field.name, target.name))
+        .help(format!("write `{}: {} {relation} {}`", field.name, type_of(&field.shape), target.name))
         .help(format!("or, if it is about something else, use it: `{} must be ...`; or do not keep it: `_: ...`", field.name))
+}
+
+/// A number as it is written.
+fn type_of(shape: &Shape) -> String {
+    match shape {
+        Shape::Number { octets, signed, .. } => {
+            format!("{}{}", if *signed { "i" } else { "u" }, u32::from(*octets).saturating_mul(8))
+        }
+        Shape::Bits(1) => "bit".to_owned(),
+        Shape::Bits(bits) => format!("u{bits}"),
+        Shape::Hex { .. } => "hex".to_owned(),
+        _ => "decimal".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -8,22 +8,26 @@ use portcullis_lang::{Code, Diagnostic, Diagnostics, Span};
 use crate::model::{End, Item, Protocol, Rule, RuleKind, Shape};
 use crate::show;
 
+use super::heads::{self, Heads};
 use super::sizes::{self, Sizes};
 use super::walk::{self, Said};
 
 pub(super) fn check(protocol: &Protocol, diagnostics: &mut Diagnostics) {
+    let heads = Heads::new(protocol);
     let sizes = Sizes::new(protocol);
     let framed = !protocol.transports.is_empty()
         && protocol.transports.iter().all(|transport| transport.datagrams || transport.framed.is_some());
     for rule in &protocol.rules {
         if rule.kind == RuleKind::Line && !reaches_end(&rule.items) {
-            diagnostics.push(line(&rule.name, rule.span, &rule.items));
+            diagnostics.push(line(&heads, &rule.name, rule.span, &rule.items));
         }
         if rule.kind == RuleKind::Record && framed && is_said(protocol, rule) && !reaches_end(&rule.items) {
             diagnostics.push(datagram(rule));
         }
         walk::each_item(&rule.items, &mut |item| match item {
-            Item::Line { items, span, .. } if !reaches_end(items) => diagnostics.push(line("this line", *span, items)),
+            Item::Line { items, span, .. } if !reaches_end(items) => {
+                diagnostics.push(line(&heads, "this line", *span, items))
+            }
             Item::Window { size, items, span } if !reaches_end(items) => {
                 let (low, high) = sizes::interval(size, &rule.layout);
                 let (_, most) = sizes.octets(items, &rule.layout);
@@ -83,7 +87,7 @@ fn last_place(items: &[Item]) -> Option<Span> {
     items.iter().rev().filter(|item| !matches!(item, Item::Check { .. } | Item::Let { .. })).find_map(walk::span)
 }
 
-fn line(name: &str, span: Span, items: &[Item]) -> Diagnostic {
+fn line(heads: &Heads<'_>, name: &str, span: Span, items: &[Item]) -> Diagnostic {
     let shown = if name.contains(' ') { name.to_owned() } else { format!("`{name}`") };
     let diagnostic = Diagnostic::warning(Code::C14, format!("nothing is said about the rest of {shown}"))
         .primary(span, "the line may go on behind its last field");
@@ -91,8 +95,15 @@ fn line(name: &str, span: Span, items: &[Item]) -> Diagnostic {
         Some(last) => diagnostic.secondary(last, "the last that is read"),
         None => diagnostic,
     };
+    let diagnostic = match heads::shortest(&heads.of_items(items)) {
+        Some(mut shows) => {
+            shows.extend_from_slice(b" more");
+            diagnostic.note(format!("An input that shows it: {}", show::quoted(&shows)))
+        }
+        None => diagnostic,
+    };
     diagnostic
-        .note(format!("An input that shows it: the shortest line that fits, and {} behind it. It is refused as malformed, where other readers skip it.", show::quoted(b"\x01")))
+        .note("Such a line is refused as malformed, where other readers skip what they do not know.")
         .help("say what may follow: `rest should be empty as trailing_text`, `_: rest`, or `end` if nothing may")
 }
 

@@ -229,6 +229,26 @@ fn rules_that_together_take_everything() {
 }
 
 #[test]
+fn a_guard_that_contradicts_itself() {
+    let text = Text::new("state a { up it   on it when code < 100 and code >= 100 -> finish }");
+    let layout = layout(&[("code", OCTET)]);
+    let code = |operator, value| {
+        let right = Box::new(Formula::Number(value));
+        Formula::Compare { operator, left: Box::new(place(0)), right, fold: false }
+    };
+    let with = |value| {
+        let both = Formula::And(vec![code(Comparison::Less, 100), code(Comparison::GreaterOrEqual, value)]);
+        let span = text.at("on it when code < 100 and code >= 100 -> finish");
+        let it = rule("it", RuleKind::Record, 100, &layout, vec![number("code", 0, text.at("it"))], text.at("it"));
+        let rules = vec![on(0, Some(both), Target::Finish(None), span)];
+        let a = state("a", [Expect::Record(record(0)), Expect::Nothing], rules, text.at("a"));
+        protocol(vec![it], vec![a], text.at("state"))
+    };
+    insta::assert_snapshot!(text.messages(&with(100)));
+    assert_eq!(codes(&with(99)), []);
+}
+
+#[test]
 fn what_waits_without_a_maximum() {
     let text = Text::new("state a { up waits   down it }");
     let layout = layout(&[("code", OCTET)]);
