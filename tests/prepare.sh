@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs what the build needs and this machine has not: a C compiler, libpcap.
+# Usage: tests/prepare.sh [PROGRAM...]; programs that are needed too, where they are packages of the same name.
 set -eu
 
 if ! command -v cargo > /dev/null; then
@@ -11,13 +12,19 @@ fi
 compiles() {
     command -v cc > /dev/null && printf '#include <%s>\n' "$1" | cc -E - > /dev/null 2>&1
 }
-if compiles stdio.h && compiles pcap/pcap.h; then
+packages=""
+if ! compiles stdio.h || ! compiles pcap/pcap.h; then
+    packages="gcc libc6-dev libpcap-dev pkg-config"
+fi
+for program in "$@"; do
+    command -v "$program" > /dev/null || packages="$packages $program"
+done
+if [ -z "$packages" ]; then
     exit 0
 fi
 
-packages="gcc libc6-dev libpcap-dev pkg-config"
 if ! command -v apt-get > /dev/null; then
-    echo "a C compiler or libpcap with its headers is missing, and there is no apt-get to install them:" >&2
+    echo "something is missing, and there is no apt-get to install it:" >&2
     echo "install what Debian calls $packages, then try again" >&2
     exit 1
 fi

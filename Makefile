@@ -1,0 +1,46 @@
+# Needs Rust (https://rustup.rs); what else is missing, `prepare` installs with apt.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PORTCULLIS := $(TARGET)/release/portcullis
+# For `make fuzz`: how long each target runs.
+SECONDS ?= 60
+# For `make bench`: the size of the capture.
+MEGABYTES ?= 200
+
+.PHONY: demo test bench fuzz prepare lint doc build
+
+demo: build
+	@echo
+	@echo "== what a person sees: portcullis read pcaps/demo.pcap --policy policies/smtp.policy"
+	@echo
+	@$(PORTCULLIS) read pcaps/demo.pcap --policy policies/smtp.policy
+	@echo
+	@echo "== what a program gets: the same with --eve - (the first two mails and alerts of it)"
+	@echo
+	@$(PORTCULLIS) read pcaps/demo.pcap --policy policies/smtp.policy --eve - > $(TARGET)/demo.json
+	@grep -m 2 '"event_type":"smtp"' $(TARGET)/demo.json
+	@grep -m 2 '"event_type":"alert"' $(TARGET)/demo.json
+
+test: prepare lint doc
+	$(CARGO) test --workspace --locked
+
+bench: build
+	$(CARGO) build --release --locked -p portcullis-tests --bin generate_capture
+	@tests/bench.sh $(TARGET) $(MEGABYTES)
+
+fuzz:
+	@tests/prepare.sh g++
+	@fuzz/run.sh $(SECONDS)
+
+build: prepare
+	$(CARGO) build --release --locked -p portcullis
+
+lint: prepare
+	@tests/lint.sh
+
+doc: prepare
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+prepare:
+	@tests/prepare.sh

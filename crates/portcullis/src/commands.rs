@@ -1,0 +1,16 @@
+//! The subcommands, one module each, in the order of `--help`.
+
+pub(crate) mod read;
+
+pub(crate) mod check;
+pub(crate) mod explain;
+
+pub(crate) mod format;
+
+pub(crate) mod graph;
+
+pub(crate) mod test;
+
+pub(crate) mod limits;
+
+pub(crate) mod generate;

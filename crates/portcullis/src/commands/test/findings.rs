@@ -1,0 +1,88 @@
+//! What came of a dialogue: the decisions of the policies under test.
+
+use std::fmt;
+use std::sync::Arc;
+
+use portcullis_engine::{Flow, Judgement, Output, PacketInfo};
+use portcullis_grammar::Event;
+use portcullis_lang::{Direction, EventId};
+use portcullis_policy::{Action, Decision, Expected, ProtocolId};
+use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
+use portcullis_wire::WireAnomaly;
+
+/// Decisions since they were cleared.
+pub(super) struct Findings {
+    /// The policies under test; none for all.
+    policies: Vec<Arc<str>>,
+    decisions: Vec<Decision>,
+}
+
+impl Findings {
+    pub(super) fn of(policies: &[Arc<str>]) -> Findings {
+        Findings { policies: policies.to_vec(), decisions: Vec::new() }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.decisions.clear();
+    }
+
+    pub(super) fn meet(&self, expected: Expected) -> bool {
+        let alert = |decision: &&Decision| matches!(decision.action, Action::Alert { .. });
+        let any = |test: fn(&Action) -> bool| self.decisions.iter().any(|decision| test(&decision.action));
+        match expected {
+            Expected::Alert(rule) => self.decisions.iter().filter(alert).any(|decision| decision.rule.id == rule),
+            Expected::NoAlert(None) => !self.decisions.iter().any(|decision| alert(&decision)),
+            Expected::NoAlert(Some(rule)) => {
+                !self.decisions.iter().filter(alert).any(|decision| decision.rule.id == rule)
+            }
+            Expected::Pass => any(|action| matches!(action, Action::Pass)),
+            Expected::Drop => any(|action| matches!(action, Action::Drop)),
+        }
+    }
+}
+
+/// `alert 1001 "mail from banned domain", drop of 1001`
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.decisions.is_empty() {
+            return f.write_str("no decision at all");
+        }
+        for (index, Decision { rule, action, .. }) in self.decisions.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            match action {
+                Action::Alert { text, .. } => write!(f, "alert {} {text:?}", rule.id)?,
+                Action::Log { text } => write!(f, "log {} {text:?}", rule.id)?,
+                Action::Pass => write!(f, "pass of {}", rule.id)?,
+                Action::Drop => write!(f, "drop of {}", rule.id)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Output for Findings {
+    fn event(&mut self, _: &Flow, _: &PacketInfo<'_>, _: &Event<'_>) {}
+
+    fn wants(&self, _: ProtocolId, _: EventId) -> bool {
+        false
+    }
+
+    fn judgement(&mut self, _: &Flow, _: &PacketInfo<'_>, _: &Event<'_>, judgement: &Judgement<'_>) {
+        let policy = &judgement.decision.rule.policy;
+        if self.policies.is_empty() || self.policies.contains(policy) {
+            self.decisions.push(judgement.decision.clone());
+        }
+    }
+
+    fn flow_ended(&mut self, _: &Flow, _: &FlowSummary, _: EndReason, _: &PacketInfo<'_>) {}
+
+    fn stream_anomaly(&mut self, _: &Flow, _: &PacketInfo<'_>, _: Direction, _: StreamAnomaly, _: u64) {}
+
+    fn gap(&mut self, _: &Flow, _: &PacketInfo<'_>, _: Direction, _: u64, _: u64, _: GapReason) {}
+
+    fn wire_anomaly(&mut self, _: &PacketInfo<'_>, _: WireAnomaly) {}
+
+    fn wrong_checksum(&mut self, _: &PacketInfo<'_>) {}
+}

@@ -1,0 +1,196 @@
+//! What the command line means. The rest of the program sees nothing else of it.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use portcullis_engine::Settings;
+use portcullis_lang::Code;
+use portcullis_policy::Severity;
+
+use crate::arguments::{
+    Arguments, CheckArguments, ColorChoice, Command, FormatArguments, Generated, GraphArguments, GraphFormat,
+    MessageFormat, ReadArguments, TestArguments,
+};
+use crate::grammars::GrammarChoice;
+use crate::policies::PolicyChoice;
+
+/// What is to be done, and how it is to be told.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) task: Task,
+    pub(crate) colour: Colour,
+    pub(crate) verbosity: u8,
+}
+
+/// Where colour is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Colour {
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Task {
+    Read(ReadTask),
+    Check(CheckTask),
+    Explain(Code),
+    Format(FormatTask),
+    Graph(GraphTask),
+    Test(TestTask),
+    Limits,
+    Generate(Generated),
+}
+
+/// `portcullis read`
+#[derive(Debug)]
+pub(crate) struct ReadTask {
+    pub(crate) captures: Vec<PathBuf>,
+    pub(crate) grammars: GrammarChoice,
+    pub(crate) policies: PolicyChoice,
+    pub(crate) filter: Option<String>,
+    pub(crate) fail_on: Option<Severity>,
+    pub(crate) settings: Settings,
+    /// Where records go; nowhere if nobody asked for them.
+    pub(crate) records: Option<Destination>,
+    /// Whether a screen for people is written to standard output at the end.
+    pub(crate) screen: bool,
+    /// Whether somebody looks at standard error while the work is done.
+    pub(crate) progress: bool,
+}
+
+/// Where records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    StandardOutput,
+    File(PathBuf),
+}
+
+/// `portcullis check`
+#[derive(Debug)]
+pub(crate) struct CheckTask {
+    /// Nothing: the shipped ones.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) grammars: GrammarChoice,
+    pub(crate) cost: bool,
+    pub(crate) list: bool,
+    pub(crate) json: bool,
+}
+
+/// `portcullis fmt`
+#[derive(Debug)]
+pub(crate) struct FormatTask {
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) check: bool,
+}
+
+/// `portcullis graph`
+#[derive(Debug)]
+pub(crate) struct GraphTask {
+    pub(crate) grammar: PathBuf,
+    pub(crate) format: GraphFormat,
+}
+
+/// `portcullis test`
+#[derive(Debug)]
+pub(crate) struct TestTask {
+    /// Nothing: the shipped ones.
+    pub(crate) policies: Vec<PathBuf>,
+    pub(crate) grammars: GrammarChoice,
+}
+
+impl Plan {
+    pub(crate) fn new(arguments: Arguments) -> Plan {
+        let Arguments { command, color, verbose } = arguments;
+        let task = match command {
+            Command::Read(read) => Task::Read(ReadTask::new(read)),
+            Command::Check(CheckArguments { explain: Some(code), .. }) => Task::Explain(code),
+            Command::Check(check) => Task::Check(CheckTask {
+                files: check.files,
+                grammars: GrammarChoice::new(check.grammars),
+                cost: check.cost,
+                list: check.list,
+                json: check.format == MessageFormat::Json,
+            }),
+            Command::Fmt(FormatArguments { files, check }) => Task::Format(FormatTask { files, check }),
+            Command::Graph(GraphArguments { grammar, format }) => Task::Graph(GraphTask { grammar, format }),
+            Command::Test(TestArguments { policies, grammars }) => {
+                Task::Test(TestTask { policies, grammars: GrammarChoice::new(grammars) })
+            }
+            Command::Limits => Task::Limits,
+            Command::Generate { what } => Task::Generate(what),
+        };
+        Plan { task, colour: Colour::new(color), verbosity: verbose }
+    }
+}
+
+impl ReadTask {
+    fn new(read: ReadArguments) -> ReadTask {
+        let records = read.eve.map(|path| match path == Path::new("-") {
+            true => Destination::StandardOutput,
+            false => Destination::File(path),
+        });
+        ReadTask {
+            captures: read.captures,
+            grammars: GrammarChoice::new(read.grammars),
+            policies: PolicyChoice::new(read.policy),
+            filter: read.filter,
+            fail_on: read.fail_on,
+            settings: Settings { midstream: !read.no_midstream, ..Settings::default() },
+            screen: !read.quiet && records != Some(Destination::StandardOutput),
+            progress: !read.quiet && std::io::stderr().is_terminal(),
+            records,
+        }
+    }
+}
+
+impl Colour {
+    fn new(choice: ColorChoice) -> Colour {
+        match choice {
+            ColorChoice::Always => Colour { stdout: true, stderr: true },
+            ColorChoice::Never => Colour { stdout: false, stderr: false },
+            // anstream knows NO_COLOR, CLICOLOR, CLICOLOR_FORCE and terminals that show none.
+            ColorChoice::Auto => Colour {
+                stdout: anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never,
+                stderr: anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn read(words: &[&str]) -> ReadTask {
+        let words = ["portcullis", "read"].iter().chain(words);
+        match Plan::new(Arguments::try_parse_from(words).unwrap()).task {
+            Task::Read(task) => task,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn records_on_standard_output_leave_no_room_for_a_screen() {
+        assert!(read(&["x.pcap"]).screen);
+        assert!(!read(&["x.pcap", "--quiet"]).screen);
+        assert!(!read(&["x.pcap", "--eve", "-"]).screen);
+        let to_file = read(&["x.pcap", "--eve", "eve.json"]);
+        assert!(to_file.screen);
+        assert_eq!(to_file.records, Some(Destination::File("eve.json".into())));
+    }
+
+    #[test]
+    fn flows_are_joined_unless_told_otherwise() {
+        assert!(read(&["x.pcap"]).settings.midstream);
+        assert!(!read(&["x.pcap", "--no-midstream"]).settings.midstream);
+    }
+
+    #[test]
+    fn explaining_a_code_is_a_task_of_its_own() {
+        let arguments = Arguments::try_parse_from(["portcullis", "check", "--explain", "c4"]).unwrap();
+        assert!(matches!(Plan::new(arguments).task, Task::Explain(Code::C4)));
+        assert!(Arguments::try_parse_from(["portcullis", "check", "--explain", "c4", "--cost"]).is_err());
+    }
+}

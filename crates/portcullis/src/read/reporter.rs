@@ -1,0 +1,360 @@
+//! The engine's output: what it finds, as records and on the screen.
+
+use std::path::Path;
+
+use portcullis_engine::{Flow, Grammars, Judgement, Output, PacketInfo, Statistics as EngineStatistics, Verdict};
+use portcullis_grammar::Event;
+use portcullis_lang::{Direction, EventId, EventKind, ProtocolScheme};
+use portcullis_policy::{Action, ProtocolId, Severity};
+use portcullis_report::{
+    Alert, Anomaly, AnomalyKind, Body, DnsRecord, Encoder, FlowIdentity, FlowRecord, Head, Mail, MailRecord,
+    MailSession, Moment, Outcome, Sink, SinkError, StatisticsRecord, Style, Summary, open_sink,
+};
+use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
+use portcullis_wire::{Timestamp, WireAnomaly};
+
+use super::interest::{Interests, Transactions, is_anomaly};
+use super::log_record::LogRecord;
+use super::packet;
+use super::totals::Totals;
+use crate::plan::{Destination, ReadTask};
+
+/// Takes what the engine finds.
+pub(crate) struct Reporter {
+    interests: Interests,
+    /// By slot of the flow table.
+    flows: Vec<Option<Box<FlowReport>>>,
+    out: Out,
+    totals: Totals,
+    worst: Option<Severity>,
+    /// The time of the first and the last packet.
+    span: Option<(Timestamp, Timestamp)>,
+    screen: bool,
+}
+
+/// What is kept of a flow while it lasts.
+struct FlowReport {
+    identity: FlowIdentity,
+    session: Option<Box<MailSession>>,
+    /// Transactions so far; of mails, their session counts.
+    messages: u64,
+}
+
+impl FlowReport {
+    fn transactions(&self) -> u64 {
+        self.session.as_ref().map_or(self.messages, |session| session.transactions())
+    }
+}
+
+/// Where records go, and the screen.
+struct Out {
+    sink: Option<Box<dyn Sink>>,
+    encoder: Encoder,
+    summary: Summary,
+    /// Names of the captures, if there are several.
+    files: Vec<String>,
+    file: usize,
+    /// Why nothing more can be written.
+    failed: Option<SinkError>,
+}
+
+impl Out {
+    fn record<B: Body>(&mut self, head: Head<'_>, body: &B) {
+        let Some(sink) = &mut self.sink else { return };
+        if self.failed.is_some() {
+            return;
+        }
+        let head = Head { file: self.files.get(self.file).map(String::as_str), ..head };
+        self.failed = sink.line(self.encoder.line(&head, body)).err();
+    }
+
+    fn anomaly(&mut self, head: Head<'_>, anomaly: Anomaly<'_>) {
+        self.summary.anomaly(&anomaly.kind.name());
+        self.record(head, &anomaly);
+    }
+}
+
+impl Reporter {
+    /// Opens what is written to.
+    pub(crate) fn open(task: &ReadTask, grammars: &Grammars) -> Result<Reporter, SinkError> {
+        let sink = match &task.records {
+            Some(Destination::StandardOutput) => Some(open_sink(Path::new("-"))?),
+            Some(Destination::File(path)) => Some(open_sink(path)?),
+            None => None,
+        };
+        let files = match task.captures.as_slice() {
+            [_] => Vec::new(),
+            several => several.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
+        };
+        let (encoder, summary) = (Encoder::new(), Summary::new());
+        Ok(Reporter {
+            interests: Interests::new(grammars),
+            flows: Vec::new(),
+            out: Out { sink, encoder, summary, files, file: 0, failed: None },
+            totals: Totals::default(),
+            worst: None,
+            span: None,
+            screen: task.screen,
+        })
+    }
+
+    /// Takes note of a packet before the engine sees it: its capture, its time, its octets on the wire.
+    pub(crate) fn packet(&mut self, file: u32, time: Timestamp, captured: usize, original: u32) {
+        self.out.file = usize::try_from(file).unwrap_or(usize::MAX);
+        self.out.summary.packet(time, u64::from(original));
+        self.span = Some(self.span.map_or((time, time), |(first, last)| (first.min(time), last.max(time))));
+        if u64::from(original) > captured as u64 {
+            self.totals.cut_packet();
+        }
+    }
+
+    /// Whether there is no use in going on, because nothing more can be written.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.out.failed.is_some()
+    }
+
+    /// Writes the statistics and the screen; the severity of the worst alert.
+    pub(crate) fn finish(mut self, engine: &EngineStatistics, colour: bool) -> anyhow::Result<Option<Severity>> {
+        let (first, last) = self.span.unwrap_or_default();
+        let statistics = self.totals.with(engine);
+        let body = StatisticsRecord { uptime: last.since(first), statistics: &statistics };
+        self.out.files.clear();
+        self.out.record(Head::of_capture(Moment { time: last, packet: 0 }), &body);
+        if let (Some(sink), None) = (&mut self.out.sink, &self.out.failed) {
+            self.out.failed = sink.flush().err();
+        }
+        match self.out.failed {
+            Some(error) if !error.is_closed() => return Err(error.into()),
+            _ => {}
+        }
+        if self.screen {
+            let screen = self.out.summary.render(Style { colour });
+            std::io::Write::write_all(&mut std::io::stdout().lock(), screen.as_bytes())?;
+        }
+        Ok(self.worst)
+    }
+}
+
+impl Output for Reporter {
+    fn wants(&self, protocol: ProtocolId, event: EventId) -> bool {
+        self.interests.wants(protocol, event)
+    }
+
+    fn flow_started(&mut self, flow: &Flow, _packet: &PacketInfo<'_>) {
+        let report = FlowReport { identity: FlowIdentity::new(flow.key, flow.start), session: None, messages: 0 };
+        let slot = flow.id.slot();
+        if self.flows.len() <= slot {
+            self.flows.resize_with(slot.saturating_add(1), || None);
+        }
+        if let Some(entry) = self.flows.get_mut(slot) {
+            *entry = Some(Box::new(report));
+        }
+    }
+
+    fn event(&mut self, flow: &Flow, packet: &PacketInfo<'_>, event: &Event<'_>) {
+        let Reporter { interests, flows, out, totals, .. } = self;
+        let interest = flow.protocol.and_then(|protocol| interests.of(protocol));
+        let (Some(report), Some(interest)) = (report_of(flows, flow), interest) else { return };
+        let moment = moment_of(packet);
+        let FlowReport { identity, session, messages, .. } = report;
+        match &interest.transactions {
+            Transactions::None => {}
+            Transactions::Mails(mails) => {
+                let session = session.get_or_insert_default();
+                mails.event(session, event, moment, &mut |mail| {
+                    report_mail(out, totals, flow, identity, event.scheme(), mail);
+                });
+            }
+            Transactions::Dns(fields) => {
+                if let Some(message) = fields.message(event) {
+                    let head = Head {
+                        app_proto: Some(flow.protocol_name),
+                        direction: Some(event.direction),
+                        vlans: packet.vlans,
+                        transaction: Some(*messages),
+                        ..Head::of_packet(identity, event.direction, moment)
+                    };
+                    out.record(head, &DnsRecord { message: &message, transaction: *messages });
+                    *messages = messages.saturating_add(1);
+                    totals.transaction(flow.protocol_name);
+                }
+            }
+        }
+        if is_anomaly(event.kind) {
+            if matches!(event.kind, EventKind::ParseError | EventKind::Fail) {
+                totals.error(flow.protocol_name);
+            }
+            totals.anomaly();
+            out.anomaly(head_of_event(report, flow, packet, event), anomaly_of(flow, event));
+        }
+    }
+
+    fn judgement(&mut self, flow: &Flow, packet: &PacketInfo<'_>, event: &Event<'_>, judgement: &Judgement<'_>) {
+        let Reporter { flows, out, worst, .. } = self;
+        let Some(report) = report_of(flows, flow) else { return };
+        let decision = judgement.decision;
+        let name = format!("{}.{}", flow.protocol_name, event.event_name());
+        match &decision.action {
+            Action::Alert { severity, text } => {
+                *worst = (*worst).max(Some(*severity));
+                let rule = &decision.rule;
+                out.summary.alert(*severity, &format!("{}/{}", rule.policy, rule.name));
+                let alert = Alert {
+                    rule,
+                    severity: *severity,
+                    text,
+                    event: &name,
+                    outcome: match judgement {
+                        Judgement { blocked: true, .. } => Outcome::Blocked,
+                        Judgement { would_block: true, .. } => Outcome::WouldBlock,
+                        Judgement { .. } => Outcome::Allowed,
+                    },
+                    mail: report.session.as_ref().and_then(|session| session.current()),
+                };
+                out.record(head_of_event(report, flow, packet, event), &alert);
+            }
+            Action::Log { text } => {
+                let note = LogRecord { rule: &decision.rule, text, event: &name };
+                out.record(head_of_event(report, flow, packet, event), &note);
+            }
+            // What becomes of the flow, its own record tells.
+            Action::Drop | Action::Pass => {}
+        }
+    }
+
+    fn flow_ended(&mut self, flow: &Flow, summary: &FlowSummary, reason: EndReason, packet: &PacketInfo<'_>) {
+        let Some(mut report) = self.flows.get_mut(flow.id.slot()).and_then(Option::take) else { return };
+        let Reporter { interests, out, totals, .. } = self;
+        let moment = Moment { time: summary.statistics.last, packet: 0 };
+        let interest = flow.protocol.and_then(|protocol| interests.of(protocol));
+        if let (Some(session), Some(interest)) = (&mut report.session, interest) {
+            let (identity, scheme) = (&report.identity, &interest.scheme);
+            session.close(moment, &mut |mail| report_mail(out, totals, flow, identity, scheme, mail));
+        }
+        totals.flow(flow, summary, reason);
+        let known = Some(flow.protocol_name).filter(|name| !name.is_empty());
+        out.summary.flow(&report.identity, known);
+        let head = Head { app_proto: known, vlans: packet.vlans, ..Head::of_flow(&report.identity, moment) };
+        let record = FlowRecord {
+            summary,
+            reason,
+            alerted: flow.alerts > 0,
+            dropped: flow.verdict == Verdict::Drop,
+            transactions: report.transactions(),
+        };
+        out.record(head, &record);
+    }
+
+    fn stream_anomaly(
+        &mut self,
+        flow: &Flow,
+        packet: &PacketInfo<'_>,
+        direction: Direction,
+        anomaly: StreamAnomaly,
+        offset: u64,
+    ) {
+        let kind = AnomalyKind::Stream(anomaly.name());
+        self.of_stream(flow, packet, direction, Anomaly { kind, offset: Some(offset) });
+    }
+
+    fn gap(
+        &mut self,
+        flow: &Flow,
+        packet: &PacketInfo<'_>,
+        direction: Direction,
+        offset: u64,
+        length: u64,
+        reason: GapReason,
+    ) {
+        self.out.summary.gap(length);
+        let kind = AnomalyKind::Gap { length, reason: reason.name() };
+        self.of_stream(flow, packet, direction, Anomaly { kind, offset: Some(offset) });
+    }
+
+    fn wire_anomaly(&mut self, packet: &PacketInfo<'_>, anomaly: WireAnomaly) {
+        self.of_packet(packet, AnomalyKind::Packet(anomaly));
+    }
+
+    fn wrong_checksum(&mut self, packet: &PacketInfo<'_>) {
+        self.of_packet(packet, AnomalyKind::Checksum { header: packet::wrong_checksum(packet) });
+    }
+}
+
+impl Reporter {
+    fn of_stream(&mut self, flow: &Flow, packet: &PacketInfo<'_>, direction: Direction, anomaly: Anomaly<'_>) {
+        let Reporter { flows, out, totals, .. } = self;
+        let Some(report) = report_of(flows, flow) else { return };
+        totals.anomaly();
+        let head = Head {
+            vlans: packet.vlans,
+            direction: Some(direction),
+            app_proto: Some(flow.protocol_name).filter(|name| !name.is_empty()),
+            ..Head::of_packet(&report.identity, direction, moment_of(packet))
+        };
+        out.anomaly(head, anomaly);
+    }
+
+    fn of_packet(&mut self, packet: &PacketInfo<'_>, kind: AnomalyKind<'_>) {
+        self.totals.anomaly();
+        let ends = if self.out.sink.is_some() { packet::ends(packet) } else { None };
+        let head = Head { vlans: packet.vlans, ends, ..Head::of_capture(moment_of(packet)) };
+        self.out.anomaly(head, Anomaly { kind, offset: None });
+    }
+}
+
+fn report_of<'f>(flows: &'f mut [Option<Box<FlowReport>>], flow: &Flow) -> Option<&'f mut FlowReport> {
+    flows.get_mut(flow.id.slot())?.as_deref_mut()
+}
+
+fn report_mail(
+    out: &mut Out,
+    totals: &mut Totals,
+    flow: &Flow,
+    identity: &FlowIdentity,
+    scheme: &ProtocolScheme,
+    mail: &Mail,
+) {
+    totals.transaction(flow.protocol_name);
+    out.summary.mail(identity, mail);
+    let head = Head {
+        app_proto: Some(flow.protocol_name),
+        transaction: Some(mail.number),
+        ..Head::of_flow(identity, mail.ended)
+    };
+    out.record(head, &MailRecord { mail, scheme });
+}
+
+fn head_of_event<'a>(report: &'a FlowReport, flow: &'a Flow, packet: &PacketInfo<'a>, event: &Event<'_>) -> Head<'a> {
+    let transaction = match &report.session {
+        Some(session) => session.current().map(|mail| mail.number),
+        None => report.messages.checked_sub(1),
+    };
+    Head {
+        vlans: packet.vlans,
+        direction: Some(event.direction),
+        app_proto: Some(flow.protocol_name),
+        transaction,
+        ..Head::of_packet(&report.identity, event.direction, moment_of(packet))
+    }
+}
+
+fn anomaly_of<'a>(flow: &'a Flow, event: &Event<'a>) -> Anomaly<'a> {
+    let text = match event.kind {
+        EventKind::Anomaly(id) => {
+            event.scheme().anomalies.get(usize::from(id.0)).map_or("", |anomaly| anomaly.text.as_str())
+        }
+        _ => event.reason,
+    };
+    let kind = AnomalyKind::Protocol {
+        protocol: flow.protocol_name,
+        name: event.event_name(),
+        text,
+        record: event.name,
+        state: event.state_name(),
+    };
+    Anomaly { kind, offset: Some(event.offset) }
+}
+
+fn moment_of(packet: &PacketInfo<'_>) -> Moment {
+    Moment { time: packet.time, packet: packet.number }
+}
