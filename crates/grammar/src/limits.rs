@@ -39,7 +39,7 @@ pub const MAX_RULES: usize = 4096;
 pub const MAX_ITEMS: usize = 50_000;
 
 /// Most slots that the fields of one record take, those of its lists' elements not counted.
-pub const MAX_RECORD_SLOTS: u16 = 50_000;
+pub const MAX_RECORD_SLOTS: u16 = 4096;
 
 /// Most names of one kind in a grammar: anomalies, events, states.
 pub const MAX_NAMES: usize = 4096;
@@ -52,6 +52,9 @@ pub const MAX_LINE_OCTETS: u32 = 16 << 20;
 
 /// Most groups within groups that a record may be made of.
 pub const MAX_GROUP_DEPTH: usize = 64;
+
+/// Most fields, groups and lists within each other, definitions counted wherever they are named.
+pub const MAX_ELEMENT_DEPTH: usize = 96;
 
 /// How often a value that jumps back (`follow X at N, backwards`) may jump if its grammar does not say. A domain of 255
 /// octets (RFC 1035 section 2.3.4) has at most 127 labels, and a jump without a label between two of them gains nothing.

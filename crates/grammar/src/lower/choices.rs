@@ -59,7 +59,7 @@ impl<'a> RuleBuilder<'_, 'a> {
             return label;
         }
         let slot = self.declare(name, Type::Group, Spelling::Any);
-        self.items(items, Item::Let { slot, value: Formula::Boolean(true), span }, span);
+        items.push(Item::Let { slot, value: Formula::Boolean(true), span });
         Label::None
     }
 
@@ -72,7 +72,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         span: Span,
         items: &mut Vec<Item>,
     ) -> Left {
-        let Some(mut typed) = self.value(subject, Absence::Refused, subject.span) else { return Left::nothing() };
+        let Some(mut typed) = self.value(subject, Absence::Refused) else { return Left::nothing() };
         let (slot, path) = match (typed.subject, &typed.found) {
             (Some(Subject::Place(Place { scope: Scope::Record, slot })), _) => {
                 let path = self.entry(slot).map(|entry| entry.info.path.clone()).unwrap_or_default();
@@ -82,7 +82,7 @@ impl<'a> RuleBuilder<'_, 'a> {
             _ => {
                 // What is computed gets a place, so that its value can be remembered.
                 let slot = self.hidden(subject.span);
-                self.items(items, Item::Let { slot, value: typed.formula.clone(), span: subject.span }, subject.span);
+                items.push(Item::Let { slot, value: typed.formula.clone(), span: subject.span });
                 typed.formula = Formula::Place(Place { scope: Scope::Record, slot });
                 typed.subject = Some(in_record(slot));
                 (slot, "the value that is chosen by".into())
@@ -129,7 +129,7 @@ impl<'a> RuleBuilder<'_, 'a> {
                 None => otherwise = Some(branch.items),
             }
         }
-        self.items(items, Item::Switch { on: typed.formula, fold, arms, otherwise, span }, span);
+        items.push(Item::Switch { on: typed.formula, fold, arms, otherwise, span });
         left
     }
 
@@ -216,7 +216,7 @@ impl<'a> RuleBuilder<'_, 'a> {
                 None => otherwise = Some(branch.items),
             }
         }
-        self.items(items, Item::Choose { arms, otherwise, span }, span);
+        items.push(Item::Choose { arms, otherwise, span });
         left
     }
 

@@ -31,6 +31,7 @@ impl<'a> Lowering<'a> {
             rules: Vec::new(),
             rule_ids: HashMap::new(),
             item_count: 0,
+            nesting: 0,
         };
         // Anomalies first: declaring one gives it its text, naming one elsewhere only its number.
         let mut declared: HashMap<&str, Span> = HashMap::new();

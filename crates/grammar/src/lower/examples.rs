@@ -83,7 +83,7 @@ impl<'a> Lowering<'a> {
         };
         let mut facts = summary.as_ref().map(|summary| summary.facts.clone()).unwrap_or_default();
         let inner = MachineView {
-            record: summary.as_ref(),
+            record: summary.as_deref(),
             flow: &flow,
             event: Some(&["state", "reason", "error", "size", "side", "record", "complete", "data"]),
             fold: self.fold,
@@ -92,7 +92,7 @@ impl<'a> Lowering<'a> {
         let view = ExampleView { inner, content: matches!(kind, Some(EventKind::StreamEnd | EventKind::StreamChunk)) };
         let mut tests = Vec::new();
         if let Some(value) = &tree.value {
-            let test = self.value_test(value, summary.as_ref(), &name)?;
+            let test = self.value_test(value, summary.as_deref(), &name)?;
             tests.push(Checker::new(&view, self.diagnostics).condition(&test, &mut facts)?);
         }
         let mut failed = false;

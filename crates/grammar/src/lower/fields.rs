@@ -1,7 +1,9 @@
 //! Fields, in the order of the wire.
 
 use portcullis_lang::typing::{Absence, Facts, Typed};
-use portcullis_lang::{Code, Diagnostic, Formula, Name, Path, Place, Presence, Scope, Span, Type};
+use portcullis_lang::{
+    CaseValue, Code, Comparison, Diagnostic, Formula, Name, Path, Place, Presence, Scope, Span, Type,
+};
 
 use crate::limits::MAX_GROUP_DEPTH;
 use crate::model::{End, Item, Literal, Many, Rule, RuleId, RuleKind, Template, TemplatePart, Weight};
@@ -76,7 +78,7 @@ impl<'a> RuleBuilder<'_, 'a> {
                 self.windows -= 1;
                 self.end_on_octet(field.span);
                 if let Some(size) = size {
-                    self.items(items, Item::Window { size, items: inside, span: window.span }, window.span);
+                    items.push(Item::Window { size, items: inside, span: window.span });
                 }
                 at = window.last + 1;
                 continue;
@@ -113,6 +115,23 @@ impl<'a> RuleBuilder<'_, 'a> {
         counted: Option<(Formula, Span)>,
         items: &mut Vec<Item>,
     ) -> Left {
+        self.low.nesting = self.low.nesting.saturating_add(1);
+        let left = match self.count(element.span) {
+            true => self.counted_element(element, label, follows, counted, items),
+            false => NOTHING,
+        };
+        self.low.nesting = self.low.nesting.saturating_sub(1);
+        left
+    }
+
+    fn counted_element(
+        &mut self,
+        element: &'a Element,
+        label: Label<'a>,
+        follows: bool,
+        counted: Option<(Formula, Span)>,
+        items: &mut Vec<Item>,
+    ) -> Left {
         let modifiers = &element.modifiers;
         if let Some(stage) = element.pipes.first() {
             self.low.not_supported(stage.span, "a pipe inside a record");
@@ -134,8 +153,9 @@ impl<'a> RuleBuilder<'_, 'a> {
                 let before = self.facts.clone();
                 let formula = self.condition(test, None);
                 let slot = self.hidden(element.span);
-                let path = part_path(label, self);
-                self.presence.push(Presence::Part { slot, path });
+                let presence = formula.as_ref().and_then(|formula| self.case_of(formula));
+                let presence = presence.unwrap_or_else(|| Presence::Part { slot, path: part_path(label, self) });
+                self.presence.push(presence);
                 self.facts.learn_present(in_record(slot));
                 let bits = self.bits;
                 let mut inside = Vec::new();
@@ -147,7 +167,7 @@ impl<'a> RuleBuilder<'_, 'a> {
                 self.presence.pop();
                 self.facts = before;
                 if let Some(test) = formula {
-                    self.items(items, Item::When { slot, test, items: inside }, element.span);
+                    items.push(Item::When { slot, test, items: inside });
                 }
                 left
             }
@@ -157,6 +177,32 @@ impl<'a> RuleBuilder<'_, 'a> {
                 left
             }
         }
+    }
+
+    /// What a `when` says about one field, so that whoever tests that field need not ask for the part as well.
+    fn case_of(&self, test: &Formula) -> Option<Presence> {
+        let (value, values, negated) = match test {
+            Formula::In { value, set, .. } => (value, set.clone(), false),
+            Formula::Compare { operator, left, right, .. } => {
+                let range = |low: i64, high: i64| vec![CaseValue::Range(low, high)];
+                let (values, negated) = match (operator, right.as_ref()) {
+                    (Comparison::Equal, Formula::Number(number)) => (range(*number, *number), false),
+                    (Comparison::NotEqual, Formula::Number(number)) => (range(*number, *number), true),
+                    (Comparison::Greater, Formula::Number(number)) => (range(number.checked_add(1)?, i64::MAX), false),
+                    (Comparison::GreaterOrEqual, Formula::Number(number)) => (range(*number, i64::MAX), false),
+                    (Comparison::Less, Formula::Number(number)) => (range(i64::MIN, number.checked_sub(1)?), false),
+                    (Comparison::LessOrEqual, Formula::Number(number)) => (range(i64::MIN, *number), false),
+                    (Comparison::Equal, Formula::Bytes(word)) => (vec![CaseValue::Text(word.clone())], false),
+                    (Comparison::NotEqual, Formula::Bytes(word)) => (vec![CaseValue::Text(word.clone())], true),
+                    _ => return None,
+                };
+                (left, values, negated)
+            }
+            _ => return None,
+        };
+        let Formula::Place(Place { scope: Scope::Record, slot }) = value.as_ref() else { return None };
+        let path = self.entry(*slot)?.info.path.clone();
+        Some(Presence::Case { slot: *slot, path, values, negated })
     }
 
     /// `must` and `should` behind what they are about.
@@ -197,18 +243,15 @@ impl<'a> RuleBuilder<'_, 'a> {
             },
         };
         if let Some(test) = test {
-            self.items(items, Item::Check { weight, test, span: check.span }, check.span);
+            items.push(Item::Check { weight, test, span: check.span });
         }
     }
 
     /// What a `must` has left of a number's range is its type for those who read the record.
     fn narrow(&mut self, slot: u16) {
-        let bounds = self.facts.domain(in_record(slot)).and_then(|domain| domain.bounds());
-        let Some((low, high)) = bounds else { return };
         for entry in self.entries.iter_mut().filter(|entry| entry.info.slot == slot) {
             if let Type::Number { min, max } = &mut entry.info.kind {
-                *min = low.max(*min);
-                *max = high.min(*max).max(*min);
+                (*min, *max) = self.facts.range(in_record(slot), (*min, *max));
             }
         }
     }
@@ -229,7 +272,7 @@ impl<'a> RuleBuilder<'_, 'a> {
             },
             ElementKind::Alternatives(types) => self.alternatives(types, label, modifiers, span, items),
             ElementKind::Let(name, expression) => {
-                if let Some(typed) = self.value(expression, Absence::Parts, span) {
+                if let Some(typed) = self.value(expression, Absence::Parts) {
                     self.let_field(name, typed, span, items);
                 } else {
                     // What is computed from it is not unknown, only not known to be anything.
@@ -243,7 +286,7 @@ impl<'a> RuleBuilder<'_, 'a> {
             }
             ElementKind::Error(text) => {
                 let text = Template { parts: vec![TemplatePart::Text(text.lossy())] };
-                self.items(items, Item::Fail { text, span }, span);
+                items.push(Item::Fail { text, span });
                 self.diverges = true;
                 NOTHING
             }
@@ -260,7 +303,7 @@ impl<'a> RuleBuilder<'_, 'a> {
                 let mut inside = Vec::new();
                 let left = self.grouped(fields, label, false, span, &mut inside);
                 self.windows -= 1;
-                self.items(items, Item::Line { max, items: inside, span }, span);
+                items.push(Item::Line { max, items: inside, span });
                 left
             }
             ElementKind::Optional(inner) => self.optional(inner, modifiers, label, follows, span, items),
@@ -280,7 +323,7 @@ impl<'a> RuleBuilder<'_, 'a> {
                 self.windows -= 1;
                 self.end_on_octet(span);
                 if let Some(size) = size {
-                    self.items(items, Item::Window { size: size.formula, items: inside, span }, span);
+                    items.push(Item::Window { size: size.formula, items: inside, span });
                 }
                 left
             }
@@ -318,7 +361,7 @@ impl<'a> RuleBuilder<'_, 'a> {
                 entry.info.presence.push(Presence::Part { slot, path });
             }
         }
-        self.items(items, Item::Let { slot, value: typed.formula, span }, span);
+        items.push(Item::Let { slot, value: typed.formula, span });
     }
 
     /// A block with or without a name: its fields, or, where it has but one value without a name, that value.
@@ -351,7 +394,7 @@ impl<'a> RuleBuilder<'_, 'a> {
             return left;
         }
         let slot = self.declare(name, Type::Group, Spelling::Any);
-        self.items(items, Item::Let { slot, value: Formula::Boolean(true), span }, span);
+        items.push(Item::Let { slot, value: Formula::Boolean(true), span });
         let prefix = self.prefix_of(name);
         let inside = self.block(fields, prefix, false, follows);
         items.extend(inside);
@@ -399,7 +442,7 @@ impl<'a> RuleBuilder<'_, 'a> {
             let Some(rule) = self.low.rule_of(definition) else { return NOTHING };
             let kind = self.result_of(rule, definition);
             let slot = self.place(label, kind.clone(), Spelling::Any, span);
-            self.items(items, Item::Value { slot, rule, span }, span);
+            items.push(Item::Value { slot, rule, span });
             return Left { slot: Some(slot), kind };
         }
         self.no_modifiers(modifiers, "a group of fields", true);
@@ -423,7 +466,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         let (prefix, left) = match label {
             Label::Name(label) => {
                 let slot = self.declare(label, Type::Group, Spelling::Any);
-                self.items(items, Item::Let { slot, value: Formula::Boolean(true), span }, span);
+                items.push(Item::Let { slot, value: Formula::Boolean(true), span });
                 (self.prefix_of(label), Left { slot: Some(slot), kind: Type::Group })
             }
             Label::None => (self.blocks.last().map(|block| block.prefix.clone()).unwrap_or_default(), NOTHING),
@@ -436,7 +479,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         if line {
             self.windows -= 1;
             let max = self.line_max(&definition.maxima);
-            self.items(items, Item::Line { max, items: inside, span }, span);
+            items.push(Item::Line { max, items: inside, span });
         } else {
             items.extend(inside);
         }
@@ -520,7 +563,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         self.facts = before;
         self.diverges = false;
         let first = first::of_items(&inside, self.low);
-        self.items(items, Item::Optional { slot, first, items: inside }, span);
+        items.push(Item::Optional { slot, first, items: inside });
         left
     }
 
@@ -597,7 +640,7 @@ impl<'a> RuleBuilder<'_, 'a> {
             Label::None => self.low.rules.get(usize::from(element.0)).map(|rule| rule.name.clone()).unwrap_or_default(),
         };
         if let Some(end) = end {
-            self.items(items, Item::Many(Many { slot, name, element, end, max, span }), span);
+            items.push(Item::Many(Many { slot, name, element, end, max, span }));
         }
         Left { slot: Some(slot), kind }
     }
@@ -621,7 +664,7 @@ impl<'a> RuleBuilder<'_, 'a> {
             ElementKind::Line { maxima, .. } => (RuleKind::Line, self.line_max(maxima)),
             _ => (RuleKind::Group, 0),
         };
-        let mut builder = RuleBuilder::new(self.low, &name, kind, max);
+        let mut builder = RuleBuilder::new(self.low, &name, max);
         builder.inlined.clone_from(&self.inlined);
         let mut items = Vec::new();
         match &element.kind {
@@ -633,6 +676,7 @@ impl<'a> RuleBuilder<'_, 'a> {
             _ => {
                 // The element is one value: its field has no name, so that `any LIST == 1` finds it.
                 builder.open_block(String::new(), &[], false);
+                builder.keeps_value = true;
                 let left = builder.element(element, Label::None, true, None, &mut items);
                 if let Some(slot) = left.slot
                     && !builder.entries.iter().any(|entry| entry.info.path.is_empty())
@@ -708,7 +752,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         let kind = self.result_of(rule, definition);
         let slot = self.place(label, kind.clone(), Spelling::Any, span);
         if let Some(offset) = offset {
-            self.items(items, Item::Follow { slot, rule, offset: offset.formula, span }, span);
+            items.push(Item::Follow { slot, rule, offset: offset.formula, span });
         }
         Left { slot: Some(slot), kind }
     }

@@ -1,16 +1,38 @@
 //! First sets: by which octets something begins.
 
+use std::cell::Cell;
+
 use crate::model::{ClassSet, Delimiter, First, FirstArm, Item, Literal, Next, Prefix, RuleId, Shape};
 
 use super::Lowering;
 use super::types::digits;
 
-/// Longest run of lists within lists that is looked through; beyond it anything may come.
-const MAX_STEPS: usize = 16;
+/// Most items that are looked at for one decision; beyond it anything may come.
+const MAX_STEPS: usize = 2000;
+/// Most lists within lists that are looked through.
+const MAX_LEVELS: usize = 16;
+
+/// How far one look goes.
+struct Look<'l, 'a> {
+    low: &'l Lowering<'a>,
+    steps: Cell<usize>,
+}
+
+impl<'l, 'a> Look<'l, 'a> {
+    fn new(low: &'l Lowering<'a>) -> Look<'l, 'a> {
+        Look { low, steps: Cell::new(0) }
+    }
+
+    /// Counts a step; true if it was one too many.
+    fn is_over(&self, level: usize) -> bool {
+        self.steps.set(self.steps.get().saturating_add(1));
+        self.steps.get() > MAX_STEPS || level > MAX_LEVELS
+    }
+}
 
 /// By what these items begin; where they may read nothing, by anything.
 pub(super) fn of_items(items: &[Item], low: &Lowering<'_>) -> First {
-    let mut heads = heads(items, low, 0);
+    let mut heads = heads(items, &Look::new(low), 0);
     if heads.may_be_empty {
         heads.prefixes.push(any());
     }
@@ -19,7 +41,7 @@ pub(super) fn of_items(items: &[Item], low: &Lowering<'_>) -> First {
 
 /// By what an element of a list begins.
 pub(super) fn of_rule(rule: RuleId, low: &Lowering<'_>) -> First {
-    let mut heads = of_rule_heads(rule, low, 0);
+    let mut heads = of_rule_heads(rule, &Look::new(low), 0);
     if heads.may_be_empty {
         heads.prefixes.push(any());
     }
@@ -40,24 +62,25 @@ fn class(set: ClassSet, anything: bool) -> Prefix {
     Prefix { literal, next: if anything { Next::Any } else { Next::Class(set) } }
 }
 
-fn of_rule_heads(rule: RuleId, low: &Lowering<'_>, depth: usize) -> Heads {
-    match low.rules.get(usize::from(rule.0)).and_then(|slot| slot.rule.as_ref()) {
-        Some(rule) => heads(&rule.items, low, depth.saturating_add(1)),
+fn of_rule_heads(rule: RuleId, look: &Look<'_, '_>, level: usize) -> Heads {
+    match look.low.rules.get(usize::from(rule.0)).and_then(|slot| slot.rule.as_ref()) {
+        Some(rule) => heads(&rule.items, look, level.saturating_add(1)),
         // It is being lowered: it contains itself, and only running it tells.
         None => Heads { prefixes: vec![class(ClassSet::ALL, false)], may_be_empty: false },
     }
 }
 
-fn heads(items: &[Item], low: &Lowering<'_>, depth: usize) -> Heads {
+fn heads(items: &[Item], look: &Look<'_, '_>, level: usize) -> Heads {
     let mut all = Heads { prefixes: Vec::new(), may_be_empty: true };
-    if depth > MAX_STEPS {
-        all.prefixes.push(class(ClassSet::ALL, false));
-        all.may_be_empty = false;
-        return all;
+    if look.is_over(level) {
+        return all_of(all.prefixes);
     }
     for (index, item) in items.iter().enumerate() {
+        if look.is_over(level) {
+            return all_of(all.prefixes);
+        }
         let behind = items.get(index.saturating_add(1)..).unwrap_or_default();
-        let one = of_item(item, behind, low, depth);
+        let one = of_item(item, behind, look, level);
         all.prefixes.extend(one.prefixes);
         if !one.may_be_empty {
             all.may_be_empty = false;
@@ -67,21 +90,27 @@ fn heads(items: &[Item], low: &Lowering<'_>, depth: usize) -> Heads {
     all
 }
 
-fn of_item(item: &Item, behind: &[Item], low: &Lowering<'_>, depth: usize) -> Heads {
+/// Anything may come, but something has to.
+fn all_of(mut prefixes: Vec<Prefix>) -> Heads {
+    prefixes.push(class(ClassSet::ALL, false));
+    Heads { prefixes, may_be_empty: false }
+}
+
+fn of_item(item: &Item, behind: &[Item], look: &Look<'_, '_>, level: usize) -> Heads {
     let single = |prefix: Prefix| Heads { prefixes: vec![prefix], may_be_empty: false };
     match item {
-        Item::Literal(literal) => single(extended(literal, behind, low, depth)),
-        Item::Field(field) => of_shape(&field.shape, behind, low, depth),
+        Item::Literal(literal) => single(extended(literal, behind, look, level)),
+        Item::Field(field) => of_shape(&field.shape, behind, look, level),
         Item::Let { .. } | Item::Check { .. } | Item::Follow { .. } => {
             Heads { prefixes: Vec::new(), may_be_empty: true }
         }
         Item::Fail { .. } => Heads { prefixes: Vec::new(), may_be_empty: false },
         Item::Optional { items, .. } | Item::When { items, .. } => {
-            Heads { may_be_empty: true, ..heads(items, low, depth.saturating_add(1)) }
+            Heads { may_be_empty: true, ..heads(items, look, level.saturating_add(1)) }
         }
-        Item::Window { items, .. } => heads(items, low, depth.saturating_add(1)),
+        Item::Window { items, .. } => heads(items, look, level.saturating_add(1)),
         Item::Line { items, .. } => {
-            let mut inside = heads(items, low, depth.saturating_add(1));
+            let mut inside = heads(items, look, level.saturating_add(1));
             if inside.may_be_empty {
                 inside.prefixes.push(class(ClassSet::of(*b"\r\n"), false));
             }
@@ -89,19 +118,19 @@ fn of_item(item: &Item, behind: &[Item], low: &Lowering<'_>, depth: usize) -> He
         }
         Item::Switch { arms, otherwise, .. } => {
             let branches = arms.iter().map(|arm| arm.items.as_slice()).chain(otherwise.as_deref());
-            union(branches.map(|items| heads(items, low, depth.saturating_add(1))))
+            union(branches.map(|items| heads(items, look, level.saturating_add(1))))
         }
         Item::Choose { arms, otherwise, .. } => {
             let firsts = arms.iter().map(|arm: &FirstArm| Heads {
                 prefixes: arm.first.prefixes.clone(),
-                may_be_empty: heads(&arm.items, low, depth.saturating_add(1)).may_be_empty,
+                may_be_empty: heads(&arm.items, look, level.saturating_add(1)).may_be_empty,
             });
-            let rest = otherwise.iter().map(|items| heads(items, low, depth.saturating_add(1)));
+            let rest = otherwise.iter().map(|items| heads(items, look, level.saturating_add(1)));
             union(firsts.chain(rest))
         }
         Item::Many(many) => {
             use crate::model::End;
-            let element = of_rule_heads(many.element, low, depth);
+            let element = of_rule_heads(many.element, look, level);
             let at_least_one = matches!(many.end, End::Until(_) | End::While(_));
             let mut prefixes = element.prefixes;
             match &many.end {
@@ -112,11 +141,11 @@ fn of_item(item: &Item, behind: &[Item], low: &Lowering<'_>, depth: usize) -> He
             let consumed = matches!(many.end, End::UntilLiteral(_) | End::UntilEmptyLine);
             Heads { prefixes, may_be_empty: element.may_be_empty || !(at_least_one || consumed) }
         }
-        Item::Value { rule, .. } => of_rule_heads(*rule, low, depth),
+        Item::Value { rule, .. } => of_rule_heads(*rule, look, level),
     }
 }
 
-fn of_shape(shape: &Shape, behind: &[Item], low: &Lowering<'_>, depth: usize) -> Heads {
+fn of_shape(shape: &Shape, behind: &[Item], look: &Look<'_, '_>, level: usize) -> Heads {
     let of = |set: ClassSet, may_be_empty: bool| Heads { prefixes: vec![class(set, false)], may_be_empty };
     match shape {
         Shape::Number { .. } | Shape::Bits(_) | Shape::Ipv4 | Shape::Ipv6 => of(ClassSet::ALL, false),
@@ -132,7 +161,7 @@ fn of_shape(shape: &Shape, behind: &[Item], low: &Lowering<'_>, depth: usize) ->
         Shape::Decimal { .. } => of(digits(), false),
         Shape::Hex { .. } => of(digits().union(&ClassSet::of((b'A'..=b'F').chain(b'a'..=b'f'))), false),
         Shape::OneOf { texts, end } => {
-            let mut prefixes: Vec<Prefix> = texts.iter().map(|text| extended(text, behind, low, depth)).collect();
+            let mut prefixes: Vec<Prefix> = texts.iter().map(|text| extended(text, behind, look, level)).collect();
             if *end {
                 prefixes.push(Prefix { literal: Literal { bytes: Box::default(), fold: false }, next: Next::End });
             }
@@ -148,7 +177,7 @@ fn of_shape(shape: &Shape, behind: &[Item], low: &Lowering<'_>, depth: usize) ->
 }
 
 /// A literal and the octet behind it; literals that follow each other are one.
-fn extended(literal: &Literal, behind: &[Item], low: &Lowering<'_>, depth: usize) -> Prefix {
+fn extended(literal: &Literal, behind: &[Item], look: &Look<'_, '_>, level: usize) -> Prefix {
     let mut bytes = literal.bytes.to_vec();
     let mut behind = behind;
     while let [Item::Literal(next), rest @ ..] = behind {
@@ -160,7 +189,7 @@ fn extended(literal: &Literal, behind: &[Item], low: &Lowering<'_>, depth: usize
         behind = rest;
     }
     let literal = Literal { bytes: bytes.into(), fold: literal.fold };
-    let next = heads(behind, low, depth.saturating_add(1));
+    let next = heads(behind, look, level.saturating_add(1));
     if next.may_be_empty {
         return Prefix { literal, next: Next::Any };
     }

@@ -77,6 +77,8 @@ pub(super) struct Block {
     pub(super) names: HashMap<String, Span>,
     /// Whether names around it cannot be seen: the body of a group that was defined elsewhere.
     pub(super) closed: bool,
+    /// How many fields, and how many of other branches, there were before it; a closed one does not see them.
+    pub(super) before: (usize, usize),
 }
 
 /// The names that can be seen at a place in a rule.
@@ -93,6 +95,16 @@ pub(super) struct View<'v> {
     pub(super) flow: &'v [String],
 }
 
+impl View<'_> {
+    /// The fields that a block sees: of this branch, and of others.
+    fn seen_from(&self, block: &Block) -> [&[Entry]; 2] {
+        let (entries, siblings) = if block.closed { block.before } else { (0, 0) };
+        // Fields of branches that have ended are no longer among the entries.
+        let entries = self.entries.get(entries.min(self.entries.len())..).unwrap_or_default();
+        [entries, self.siblings.get(siblings.min(self.siblings.len())..).unwrap_or_default()]
+    }
+}
+
 impl Names for View<'_> {
     fn resolve(&self, path: &[Name]) -> Resolution {
         if let Some(element) = self.element {
@@ -104,7 +116,7 @@ impl Names for View<'_> {
         let dotted = dotted(path);
         for block in self.blocks.iter().rev() {
             let full = format!("{}{dotted}", block.prefix);
-            for entries in [self.entries, self.siblings] {
+            for entries in self.seen_from(block) {
                 let same = entries.iter().filter(|entry| entry.info.path == full);
                 let found: Vec<Found> = same
                     .map(|entry| Found { declared: Some(entry.span), ..found(&entry.info, Scope::Record) })
@@ -136,19 +148,13 @@ impl Names for View<'_> {
 
     fn candidates(&self, path: &[Name]) -> Vec<String> {
         let mut names = self.element.map(|element| candidates_in(&element.layout, path)).unwrap_or_default();
-        let fields: Vec<FieldInfo> = self.entries.iter().map(|entry| entry.info.clone()).collect();
         for block in self.blocks.iter().rev() {
-            let inner = Layout {
-                name: String::new(),
-                fields: fields
-                    .iter()
-                    .filter_map(|field| {
-                        let path = field.path.strip_prefix(&block.prefix)?;
-                        Some(FieldInfo { path: path.into(), ..field.clone() })
-                    })
-                    .collect(),
-                width: 0,
-            };
+            let [fields, _] = self.seen_from(block);
+            let fields = fields.iter().filter_map(|entry| {
+                let path = entry.info.path.strip_prefix(&block.prefix)?;
+                Some(FieldInfo { path: path.into(), ..entry.info.clone() })
+            });
+            let inner = Layout { name: String::new(), fields: fields.collect(), width: 0 };
             for name in candidates_in(&inner, path) {
                 if !names.contains(&name) {
                     names.push(name);

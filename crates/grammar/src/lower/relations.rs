@@ -207,7 +207,7 @@ impl<'a> Relations<'a> {
         let field = fields.get(window.source)?;
         let (slot, kind) = self.values.get(&window.source)?;
         let place = Formula::Place(Place { scope: Scope::Record, slot: *slot });
-        let (mut low, mut high) = match kind {
+        let declared = match kind {
             Type::Number { min, max } => (*min, *max),
             Type::Enumeration(_) => (0, i64::MAX),
             other => {
@@ -216,10 +216,7 @@ impl<'a> Relations<'a> {
                 return None;
             }
         };
-        if let Some((least, most)) = builder.facts.domain(in_record(*slot)).and_then(|domain| domain.bounds()) {
-            low = low.max(least);
-            high = high.min(most);
-        }
+        let (low, high) = builder.facts.range(in_record(*slot), declared);
         let consumed = i64::from(window.consumed);
         if low < consumed {
             let name = field_name(field);

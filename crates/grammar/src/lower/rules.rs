@@ -8,8 +8,8 @@ use portcullis_lang::{
     Code, Diagnostic, Expression, FieldInfo, Formula, Layout, Name, Place, Presence, Scope, Span, Type,
 };
 
-use crate::limits::{MAX_ITEMS, MAX_LINE_OCTETS, MAX_RECORD_OCTETS, MAX_RECORD_SLOTS, MAX_RULES};
-use crate::model::{Item, Rule, RuleId, RuleKind};
+use crate::limits::{MAX_ELEMENT_DEPTH, MAX_ITEMS, MAX_LINE_OCTETS, MAX_RECORD_OCTETS, MAX_RECORD_SLOTS, MAX_RULES};
+use crate::model::{Rule, RuleId, RuleKind};
 use crate::syntax::tree::{self, DefinitionKind, ElementKind, FieldLabel, MaximumOf};
 
 use super::names::{Block, Entry, Spelling, Summary, View};
@@ -24,6 +24,10 @@ impl<'a> Lowering<'a> {
             if let tree::ItemKind::Definition(definition) = &item.kind {
                 named_in(&definition.fields, &mut named);
             }
+        }
+        for state in self.machine_tree.iter().flat_map(|machine| &machine.states) {
+            let expected = state.expectations.iter().flat_map(|one| super::flow::expected_in(&one.grammar));
+            named.extend(expected.filter_map(|one| one.record.single()).map(|name| name.text.as_str()));
         }
         for item in &file.items {
             let tree::ItemKind::Definition(definition) = &item.kind else { continue };
@@ -62,7 +66,7 @@ impl<'a> Lowering<'a> {
         if let Some(folded) = definition.folded {
             self.not_supported(folded.0, "a folded line");
         }
-        let mut builder = RuleBuilder::new(self, &definition.name.text, kind, max);
+        let mut builder = RuleBuilder::new(self, &definition.name.text, max);
         builder.inlined.push((&definition.name.text, definition.name.span));
         // A record or line ends with its window: nothing follows. An element or value is followed by what is around it.
         let follows = matches!(kind, RuleKind::Group | RuleKind::Value);
@@ -71,7 +75,7 @@ impl<'a> Lowering<'a> {
         builder.end_on_octet(definition.name.span);
         builder.open_block(String::new(), &[], false);
         let result = match (&definition.result, kind) {
-            (Some(result), RuleKind::Value) => builder.value(result, Absence::Parts, result.span),
+            (Some(result), RuleKind::Value) => builder.value(result, Absence::Parts),
             (Some(result), _) => {
                 builder.low.type_error(result.span, "only a `value` has a result", "this is none");
                 None
@@ -115,7 +119,7 @@ impl<'a> Lowering<'a> {
             return None;
         }
         let id = RuleId(u16::try_from(self.rules.len()).ok()?);
-        self.rules.push(RuleSlot { name: name.into(), rule: None, summary: Summary::default() });
+        self.rules.push(RuleSlot { name: name.into(), rule: None, summary: Arc::default() });
         Some(id)
     }
 
@@ -127,11 +131,11 @@ impl<'a> Lowering<'a> {
         summary.layout = rule.layout.clone();
         if let Some(slot) = self.rules.get_mut(usize::from(id.0)) {
             slot.rule = Some(rule);
-            slot.summary = summary;
+            slot.summary = Arc::new(summary);
         }
     }
 
-    pub(super) fn summary(&self, id: RuleId) -> Option<&Summary> {
+    pub(super) fn summary(&self, id: RuleId) -> Option<&Arc<Summary>> {
         self.rules.get(usize::from(id.0)).map(|slot| &slot.summary)
     }
 
@@ -188,11 +192,12 @@ pub(super) struct RuleBuilder<'b, 'a> {
     /// Bits of an unfinished octet.
     pub(super) bits: u8,
     pub(super) flow: Vec<String>,
+    /// Whether a value without a name is read by someone: the only value of a list's elements.
+    pub(super) keeps_value: bool,
 }
 
 impl<'b, 'a> RuleBuilder<'b, 'a> {
-    pub(super) fn new(low: &'b mut Lowering<'a>, name: &str, kind: RuleKind, max: u32) -> RuleBuilder<'b, 'a> {
-        let _ = kind;
+    pub(super) fn new(low: &'b mut Lowering<'a>, name: &str, max: u32) -> RuleBuilder<'b, 'a> {
         let flow = low.flow_entries.iter().map(|entry| entry.name.text.clone()).collect();
         RuleBuilder {
             low,
@@ -211,6 +216,7 @@ impl<'b, 'a> RuleBuilder<'b, 'a> {
             windows: 0,
             bits: 0,
             flow,
+            keeps_value: false,
         }
     }
 
@@ -219,6 +225,8 @@ impl<'b, 'a> RuleBuilder<'b, 'a> {
         let slot = self.next_slot;
         if slot >= u32::from(MAX_RECORD_SLOTS) {
             self.low.too_large(span, "fields in one record", usize::from(MAX_RECORD_SLOTS));
+            // Nothing more is to be learned from the rest.
+            self.low.item_count = usize::MAX;
             return 0;
         }
         self.next_slot = slot.saturating_add(1);
@@ -297,7 +305,7 @@ impl<'b, 'a> RuleBuilder<'b, 'a> {
         run(&mut checker)
     }
 
-    pub(super) fn value(&mut self, expression: &Expression, absence: Absence, _span: Span) -> Option<Typed> {
+    pub(super) fn value(&mut self, expression: &Expression, absence: Absence) -> Option<Typed> {
         let facts = self.facts.clone();
         self.check(None, None, |checker| checker.value(expression, &facts, absence))
     }
@@ -310,11 +318,17 @@ impl<'b, 'a> RuleBuilder<'b, 'a> {
         formula
     }
 
-    /// Counts an item against the bound of the whole grammar.
+    /// Counts an element against the bounds of the whole grammar; false if it was one too many.
     pub(super) fn count(&mut self, span: Span) -> bool {
         self.low.item_count = self.low.item_count.saturating_add(1);
         if self.low.item_count > MAX_ITEMS {
-            self.low.too_large(span, "fields in all records together", MAX_ITEMS);
+            if self.low.item_count == MAX_ITEMS + 1 {
+                self.low.too_large(span, "fields in all records together", MAX_ITEMS);
+            }
+            return false;
+        }
+        if self.low.nesting > MAX_ELEMENT_DEPTH {
+            self.low.too_large(span, "groups and lists within each other", MAX_ELEMENT_DEPTH);
             return false;
         }
         true
@@ -337,17 +351,12 @@ impl<'b, 'a> RuleBuilder<'b, 'a> {
     pub(super) fn open_block(&mut self, prefix: String, fields: &[tree::Field], closed: bool) {
         let mut names = HashMap::new();
         labels(fields, &mut names);
-        self.blocks.push(Block { prefix, names, closed });
+        let before = (self.entries.len(), self.siblings.len());
+        self.blocks.push(Block { prefix, names, closed, before });
     }
 
     pub(super) fn close_block(&mut self) {
         self.blocks.pop();
-    }
-
-    pub(super) fn items(&mut self, items: &mut Vec<Item>, item: Item, span: Span) {
-        if self.count(span) {
-            items.push(item);
-        }
     }
 }
 

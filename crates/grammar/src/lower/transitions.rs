@@ -1,5 +1,7 @@
 //! Rules of the machine: `on EVENT when TEST { ACTIONS } -> TARGET`.
 
+use std::sync::Arc;
+
 use portcullis_lang::typing::{Absence, Checker, Facts, Piece, Subject};
 use portcullis_lang::{Arithmetic, Code, Diagnostic, EventId, EventKind, Formula, Name, Place, StateId, Type, suggest};
 
@@ -245,7 +247,7 @@ impl<'a> Lowering<'a> {
 
     fn transition(&mut self, rule: &'a tree::Rule, triggers: Vec<Trigger>, scope: &Scope<'_>) -> Option<Transition> {
         let mut facts = Facts::new();
-        let mut record: Option<Summary> = None;
+        let mut record: Option<Arc<Summary>> = None;
         let mut told: &[&str] = &ALWAYS;
         if let [only] = triggers.as_slice() {
             match only {
@@ -265,7 +267,7 @@ impl<'a> Lowering<'a> {
             }
         }
         let view = MachineView {
-            record: record.as_ref(),
+            record: record.as_deref(),
             flow: scope.flow,
             event: Some(told),
             fold: self.fold,

@@ -41,8 +41,8 @@ impl<'a> RuleBuilder<'_, 'a> {
                 let max = self.max_of(modifiers, MaximumOf::Size).unwrap_or(self.max);
                 let kind = Type::Text { max: if max == 0 { u32::MAX } else { max } };
                 let (slot, field) = self.text_field(Shape::Rest, kind.clone(), Spelling::Any, label, modifiers, span);
-                self.items(items, Item::Line { max, items: vec![Item::Field(field)], span }, span);
-                return Left { slot: Some(slot), kind };
+                items.push(Item::Line { max, items: vec![Item::Field(field)], span });
+                return Left { slot, kind };
             }
             _ => {}
         }
@@ -59,13 +59,13 @@ impl<'a> RuleBuilder<'_, 'a> {
         }
         let (slot, field) =
             self.text_field(lowered.shape, lowered.kind.clone(), lowered.spelling, label, modifiers, span);
-        let kind = self.entry(slot).map_or(lowered.kind, |entry| entry.info.kind.clone());
+        let declared = slot.and_then(|slot| self.entry(slot)).map(|entry| entry.info.kind.clone());
         let kind = match field.convert {
             Conversion::Number => digits_type(&field.shape),
-            _ => kind,
+            _ => declared.unwrap_or(lowered.kind),
         };
-        self.items(items, Item::Field(field), span);
-        Left { slot: Some(slot), kind }
+        items.push(Item::Field(field));
+        Left { slot, kind }
     }
 
     /// Declares a field and what is made of its octets.
@@ -77,7 +77,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         label: Label<'a>,
         modifiers: &'a Modifiers,
         span: Span,
-    ) -> (u16, Field) {
+    ) -> (Option<u16>, Field) {
         let mut convert = if modifiers.trimmed.is_some() { Conversion::Trimmed } else { Conversion::None };
         let mut kind = kind;
         if let Some(conversion) = &modifiers.conversion {
@@ -123,12 +123,26 @@ impl<'a> RuleBuilder<'_, 'a> {
                 _ => self.low.unknown(at, "conversion", word, ["number", "decimal", "lowercase"]),
             }
         }
-        let slot = self.place(label, kind, spelling, span);
-        let name = match label {
-            Label::Name(name) => name.text.clone(),
-            Label::None => String::new(),
-        };
-        (slot, Field { slot: Some(slot), name, shape, convert, span })
+        let (slot, name) = self.slot_of(label, kind, spelling, modifiers, span);
+        (slot, Field { slot, name, shape, convert, span })
+    }
+
+    /// The slot and name of a field. What has no name, and nothing said about it, is read and forgotten.
+    fn slot_of(
+        &mut self,
+        label: Label<'a>,
+        kind: Type,
+        spelling: Spelling,
+        modifiers: &'a Modifiers,
+        span: Span,
+    ) -> (Option<u16>, String) {
+        match label {
+            Label::Name(name) => (Some(self.declare(name, kind, spelling)), name.text.clone()),
+            Label::None => {
+                let read = self.keeps_value || !modifiers.checks.is_empty() || !modifiers.relations.is_empty();
+                (read.then(|| self.hidden(span)), String::new())
+            }
+        }
     }
 
     /// A number with names.
@@ -150,8 +164,8 @@ impl<'a> RuleBuilder<'_, 'a> {
             None => self.end_on_octet(span),
         }
         let (slot, field) = self.text_field(lowered.shape, kind.clone(), Spelling::Any, label, modifiers, span);
-        self.items(items, Item::Field(field), span);
-        Left { slot: Some(slot), kind }
+        items.push(Item::Field(field));
+        Left { slot, kind }
     }
 
     fn integer(&mut self, bits: u8, signed: bool, little: bool, span: Span) -> Shape {
@@ -185,7 +199,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         let literal = Literal { bytes: bytes.into(), fold };
         self.no_modifiers(modifiers, "a literal", true);
         let Label::Name(name) = label else {
-            self.items(items, Item::Literal(literal), span);
+            items.push(Item::Literal(literal));
             return NOTHING;
         };
         let kind = Type::Text { max: u32::try_from(bytes.len()).unwrap_or(u32::MAX) };
@@ -193,7 +207,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         let slot = self.declare(name, kind.clone(), spelling);
         let shape = Shape::OneOf { texts: vec![literal], end: false };
         let field = Field { slot: Some(slot), name: name.text.clone(), shape, convert: Conversion::None, span };
-        self.items(items, Item::Field(field), span);
+        items.push(Item::Field(field));
         Left { slot: Some(slot), kind }
     }
 
@@ -252,15 +266,10 @@ impl<'a> RuleBuilder<'_, 'a> {
         if end {
             spellings.push(Box::default());
         }
-        let slot = self.place(label, kind.clone(), Spelling::Texts(spellings, fold), span);
-        let name = match label {
-            Label::Name(name) => name.text.clone(),
-            Label::None => String::new(),
-        };
-        let field =
-            Field { slot: Some(slot), name, shape: Shape::OneOf { texts, end }, convert: Conversion::None, span };
-        self.items(items, Item::Field(field), span);
-        Left { slot: Some(slot), kind }
+        let (slot, name) = self.slot_of(label, kind.clone(), Spelling::Texts(spellings, fold), modifiers, span);
+        let field = Field { slot, name, shape: Shape::OneOf { texts, end }, convert: Conversion::None, span };
+        items.push(Item::Field(field));
+        Left { slot, kind }
     }
 
     fn shape(&mut self, tree: &'a tree::Type, modifiers: &'a Modifiers, span: Span) -> Option<Lowered> {

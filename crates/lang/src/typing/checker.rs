@@ -197,8 +197,8 @@ impl<'a> Checker<'a> {
         let span = expression.span;
         if let Type::Number { min: 0, max: 1 } = typed.kind {
             // A bit is a truth value on the wire.
-            let one = Typed { kind: Type::Number { min: 0, max: 0 }, formula: Formula::Number(0), ..constant() };
-            return self.compare_typed(Comparison::NotEqual, typed, one, span, span, facts);
+            let zero = super::compare::Constant::Number(0);
+            return self.compare_constant(Comparison::NotEqual, typed, &zero, span, span, facts);
         }
         let sure = !typed.optional && !typed.fallible && self.is_sure(&typed, facts);
         if sure && !matches!(typed.kind, Type::Boolean) {

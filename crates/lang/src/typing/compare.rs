@@ -49,7 +49,7 @@ impl Checker<'_> {
         }
     }
 
-    fn compare_constant(
+    pub(super) fn compare_constant(
         &mut self,
         operator: Comparison,
         typed: Typed,

@@ -88,6 +88,12 @@ impl Facts {
         self.find(subject).and_then(|entry| entry.domain.as_ref())
     }
 
+    /// What is left of a number's range by what is known; the range itself if nothing would be left.
+    pub fn range(&self, subject: Subject, (min, max): (i64, i64)) -> (i64, i64) {
+        let left = self.domain(subject).and_then(|known| Domain::range(min, max).intersection(known).bounds());
+        left.unwrap_or((min, max))
+    }
+
     /// Whether a condition of presence of a field is known to hold; `subject` is the field.
     pub fn implies(&self, subject: Subject, presence: &Presence) -> bool {
         match presence {

@@ -122,7 +122,10 @@ pub fn resolve_in(layout: &Layout, scope: Scope, path: &[Name]) -> Resolution {
     Resolution::Unknown
 }
 
-/// The names of a layout's fields behind a path, each once.
+/// Most names that are looked at for "did you mean".
+const MAX_CANDIDATES: usize = 256;
+
+/// The names of a layout's fields behind a path, each once; the first 256 of them.
 pub fn candidates_in(layout: &Layout, path: &[Name]) -> Vec<String> {
     let mut prefix = dotted(path);
     if !prefix.is_empty() {
@@ -130,6 +133,9 @@ pub fn candidates_in(layout: &Layout, path: &[Name]) -> Vec<String> {
     }
     let mut names: Vec<String> = Vec::new();
     for field in &layout.fields {
+        if names.len() >= MAX_CANDIDATES {
+            break;
+        }
         let name = field.path.strip_prefix(&prefix).and_then(|rest| rest.split('.').next()).unwrap_or_default();
         if !name.is_empty() && !names.iter().any(|known| known == name) {
             names.push(name.into());

@@ -4,12 +4,13 @@ use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, ExpressionKind, Name};
 use crate::formula::{Formula, Place, Scope};
+use crate::limits::MAX_DIAGNOSTICS;
 use crate::scheme::{CaseValue, Layout, Presence, RAW_SLOT, Type};
 use crate::source::Span;
 use crate::suggest::suggest;
 
 use super::checker::{Absence, Checker, Typed, constant};
-use super::domain::{Domain, join_or};
+use super::domain::join_or;
 use super::facts::{Facts, Subject};
 use super::names::{Found, NamedSet, Resolution, dotted};
 
@@ -181,6 +182,10 @@ impl Checker<'_> {
                 Resolution::Unknown => {}
             }
         }
+        if self.diagnostics.len() >= MAX_DIAGNOSTICS {
+            // It is only counted: looking for its neighbours would be in vain.
+            return self.push_unknown(path.last()?, "", &[]);
+        }
         // The longest prefix of names that lead somewhere tells which name is wrong.
         let mut valid = 0;
         while let Some(name) = path.get(valid) {
@@ -272,7 +277,7 @@ impl Checker<'_> {
             );
             return None;
         };
-        let kind = narrowed(kind, facts.domain(subject));
+        let kind = narrowed(kind, subject, facts);
         let present = facts.is_present(subject);
         let given = |found: &Found, presence: &Presence| found.may_fail(presence) || facts.implies(subject, presence);
         let sure = present || variants.iter().any(|found| found.presence.iter().all(|p| given(found, p)));
@@ -365,13 +370,13 @@ fn join(left: &Type, right: &Type) -> Option<Type> {
     })
 }
 
-fn narrowed(kind: Type, known: Option<&Domain>) -> Type {
-    match (&kind, known.and_then(Domain::bounds)) {
-        (Type::Number { min, max }, Some((low, high))) => {
-            let (low, high) = (low.max(*min), high.min(*max));
-            if low <= high { Type::Number { min: low, max: high } } else { kind }
+fn narrowed(kind: Type, subject: Subject, facts: &Facts) -> Type {
+    match kind {
+        Type::Number { min, max } => {
+            let (min, max) = facts.range(subject, (min, max));
+            Type::Number { min, max }
         }
-        _ => kind,
+        kind => kind,
     }
 }
 

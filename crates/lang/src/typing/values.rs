@@ -23,13 +23,8 @@ impl Checker<'_> {
             ExpressionKind::Subject => match self.subject.clone() {
                 Some(mut subject) => {
                     // What was learned of it since narrows its range.
-                    if let (Type::Number { min, max }, Some((low, high))) =
-                        (&subject.kind, subject.subject.and_then(|s| facts.domain(s)).and_then(super::Domain::bounds))
-                    {
-                        let (low, high) = (low.max(*min), high.min(*max));
-                        if low <= high {
-                            subject.kind = Type::Number { min: low, max: high };
-                        }
+                    if let (Type::Number { min, max }, Some(about)) = (&mut subject.kind, subject.subject) {
+                        (*min, *max) = facts.range(about, (*min, *max));
                     }
                     Some(subject)
                 }
