@@ -165,6 +165,10 @@ impl Lines {
             Some(found) => self.length = (rest.len() - found - 1) as u64,
             None => self.length = self.length.saturating_add(rest.len() as u64),
         }
+        // The octet over the bound is no CR, so that it is not the newline's.
+        if self.length >= most && passed.last().is_some_and(|last| *last != b'\r') {
+            self.report_long(form, anomaly, at.saturating_add(passed.len()), self.length, out);
+        }
     }
 
     /// Reports a long line of which `length` octets lie before `at`, at the first octet over the bound.
@@ -242,7 +246,7 @@ impl Lines {
         } else {
             self.length = self.length.saturating_add(1);
             if let Some((most, anomaly)) = form.long {
-                if self.length > u64::from(most) + u64::from(octet == b'\r') && octet != b'\n' {
+                if self.length > u64::from(most) + u64::from(crlf && octet == b'\r') && octet != b'\n' {
                     self.report_long(form, anomaly, at + 1, self.length, out);
                 }
             }
@@ -281,7 +285,8 @@ impl Lines {
         let is_break = octet == b'\r' || octet == b'\n';
         let mark = |matched: u8| form.text.get(usize::from(matched)) == Some(&octet);
         let whole = |matched: u8| usize::from(matched) == form.text.len();
-        let canonical_break = Look::Break { canonical: octet == b'\n' && self.last == b'\r' };
+        let crlf = form.newline.crlf;
+        let canonical_break = Look::Break { canonical: octet == b'\n' && (!crlf || self.last == b'\r') };
         match self.look {
             Look::Text if is_break => canonical_break,
             Look::Text => Look::Text,
@@ -291,11 +296,12 @@ impl Lines {
             Look::Mark { canonical, matched } if mark(matched) => Look::Mark { canonical, matched: matched + 1 },
             Look::Mark { matched, .. } if octet == 0 && whole(matched) => Look::Mark { canonical: false, matched },
             Look::Mark { canonical, matched } if octet == b'\r' && whole(matched) => Look::MarkCr { canonical },
+            Look::Mark { canonical: true, matched } if octet == b'\n' && whole(matched) && !crlf => Look::Text,
             Look::Mark { matched, .. } if octet == b'\n' && whole(matched) => {
                 self.report_lookalike(form, at, out);
                 Look::Break { canonical: false }
             }
-            Look::MarkCr { canonical: true } if octet == b'\n' => Look::Text,
+            Look::MarkCr { canonical: true } if octet == b'\n' && crlf => Look::Text,
             Look::MarkCr { .. } => {
                 self.report_lookalike(form, at, out);
                 if is_break {

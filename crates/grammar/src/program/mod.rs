@@ -209,6 +209,16 @@ pub(crate) struct Until {
     pub(crate) max: u32,
 }
 
+impl Until {
+    /// Most octets of the delimiter.
+    fn longest_delimiter(&self) -> usize {
+        match &self.delimiter {
+            Delimiter::Text(text) => text.len(),
+            Delimiter::Class(_) => 1,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Switch {
     pub(crate) on: u16,

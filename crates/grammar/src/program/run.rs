@@ -81,6 +81,8 @@ pub(crate) struct Run {
     bit: u8,
     scanned: u32,
     base: u32,
+    /// The rule of the record.
+    rule: u16,
     /// Where the rule at hand began.
     start: u32,
     /// Jumps of `follow` have to go before this place.
@@ -130,6 +132,7 @@ impl Run {
         self.bit = 0;
         self.scanned = 0;
         self.base = 0;
+        self.rule = rule.0;
         self.start = 0;
         self.limit = 0;
         self.windows.clear();
@@ -251,8 +254,12 @@ impl<'a> Stepper<'a> {
 
     fn host(&self) -> RunHost<'_> {
         let run = &*self.run;
-        let (end, _) = self.end();
-        RunHost { run, octets: self.octets, flow: self.flow, element: None, raw_end: to_u32(end) }
+        // What has come beyond the place at hand must not matter, so it does not where the end is not known.
+        let raw_end = match self.run.windows.last() {
+            Some(window) if window.end != OPEN => window.end,
+            _ => run.position,
+        };
+        RunHost { run, octets: self.octets, flow: self.flow, element: None, raw_end }
     }
 
     fn formula(&self, index: u16) -> &'a portcullis_lang::Formula {
@@ -491,7 +498,8 @@ impl<'a> Stepper<'a> {
         let searched = (self.run.scanned.saturating_sub(self.run.position) as usize).min(left.len());
         let (length, delimiter) = match self.find(until, left, searched) {
             Some(found) => found,
-            None if open && left.len() <= until.max as usize => {
+            // The delimiter may begin in the last octet that the text may have, and end behind it.
+            None if open && left.len() < (until.max as usize).saturating_add(until.longest_delimiter()) => {
                 self.run.scanned = self.run.position.saturating_add(to_u32(left.len()));
                 return Err(Stop::Need);
             }
@@ -535,28 +543,29 @@ impl<'a> Stepper<'a> {
                 left.get(at).filter(|octet| class.get(usize::from(**octet)).copied().unwrap_or(false)).map(|_| 1)
             }
         };
-        let mut quoted_since = None;
-        // The first delimiter inside the quoted stretch that is open: it counts if the stretch never closes.
-        let mut inside = None;
+        let (_, open) = self.end();
+        let mut quote = until.quote;
         let mut at = 0;
         while let Some(octet) = left.get(at) {
-            if until.escape == Some(*octet) || (quoted_since.is_some() && *octet == b'\\') {
+            if until.escape == Some(*octet) {
                 at += 2;
-                continue;
-            }
-            if until.quote == Some(*octet) {
-                quoted_since = if quoted_since.is_some() { None } else { Some(at) };
-                inside = None;
-            } else if let Some(length) = is_delimiter(at) {
-                if quoted_since.is_none() {
-                    return Some((at, length));
+            } else if quote == Some(*octet) {
+                match end_of_quotes(until, left, at) {
+                    Some(end) => at = end,
+                    None if open => return None,
+                    // A stretch without an end is none, and neither is any behind it.
+                    None => {
+                        quote = None;
+                        at += 1;
+                    }
                 }
-                inside = inside.or(Some((at, length)));
+            } else if let Some(length) = is_delimiter(at) {
+                return Some((at, length));
+            } else {
+                at += 1;
             }
-            at += 1;
         }
-        let (_, open) = self.end();
-        if open { None } else { inside }
+        None
     }
 
     fn digits(&mut self, slot: u16, max: u32, radix: u32) -> Step<u32> {
@@ -781,8 +790,10 @@ impl<'a> Stepper<'a> {
     fn call(&mut self, rule: u16, kind: CallKind, start: u32) -> Step<u32> {
         let Some(callee) = self.program.protocol.rules.get(usize::from(rule)) else { return Ok(self.next()) };
         let Some(entry) = self.program.entries.get(usize::from(rule)) else { return Ok(self.next()) };
-        let itself = if callee.depth == 0 { 0 } else { self.run.calls.iter().filter(|call| call.rule == rule).count() };
-        if self.run.calls.len() >= MAX_CALLS || (callee.depth > 0 && itself >= usize::from(callee.depth)) {
+        let calls = self.run.calls.iter();
+        let around = if callee.depth == 0 { 0 } else { calls.filter(|call| call.rule == rule).count() };
+        let around = around.saturating_add(usize::from(self.run.rule == rule));
+        if self.run.calls.len() >= MAX_CALLS || (callee.depth > 0 && around > usize::from(callee.depth)) {
             return error(format!("`{}` is nested too deep", callee.name));
         }
         let base = self.run.slots.slots.len();
@@ -868,6 +879,21 @@ impl<'a> Stepper<'a> {
         self.set(slot, value);
         Ok(())
     }
+}
+
+/// The place behind the octet that closes the quotes that open at a place.
+fn end_of_quotes(until: &Until, left: &[u8], open: usize) -> Option<usize> {
+    let mut at = open + 1;
+    while let Some(octet) = left.get(at) {
+        if *octet == b'\\' || until.escape == Some(*octet) {
+            at += 2;
+        } else if until.quote == Some(*octet) {
+            return Some(at + 1);
+        } else {
+            at += 1;
+        }
+    }
+    None
 }
 
 /// A value that was made while the record's slots were being read.
