@@ -162,3 +162,38 @@ fn the_shipped_grammars_are_free_of_errors() {
         }
     }
 }
+
+/// Whoever loads a grammar must not be kept busy by it: the work of the checks does not grow with every combination.
+#[test]
+fn a_large_grammar_is_judged_soon() {
+    let mut text =
+        String::from("protocol large over tcp port 1\nline command max 512 { verb: word max 8   _: rest }\n");
+    // Rules that nest, each with several of the next.
+    for at in 0..40 {
+        let next = at + 1;
+        text.push_str(&format!("value v{at} max 100 {{ a: v{next}   \"x\"   b: v{next}   \"y\"   c: v{next} }} = a\n"));
+    }
+    text.push_str(
+        "value v40 max 100 { choose { \"a\" => { a: word max 3 }   else => { a: [0-9] max 5   \"!\" } } } = a\n",
+    );
+    let branches: String = (0..900).map(|at| format!("\"{at:04}\" => {{ f{at}: rest }}\n")).collect();
+    text.push_str(&format!("record choice max 100 {{ choose {{ {branches} else => {{ other: rest }} }} }}\n"));
+    text.push_str("record nest max 1000 { it: v0 }\nmachine {\nstart s0\n");
+    for at in 0..300 {
+        let rules: String = (0..20)
+            .map(|code| format!("on command when verb == \"{}\" -> s{}\n", letters(code), (at + 1) % 300))
+            .collect();
+        text.push_str(&format!("state s{at} {{ up command   down command as reply\n{rules} }}\n"));
+    }
+    text.push_str("}\n");
+    let begun = std::time::Instant::now();
+    let (codes, _) = judged(&text);
+    assert_eq!(codes, []);
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
+/// A word for a number.
+fn letters(number: u32) -> String {
+    let letter = |digit: u32| char::from_digit(10 + digit, 36).unwrap_or('a');
+    [number / 26, number % 26].map(letter).iter().collect()
+}
