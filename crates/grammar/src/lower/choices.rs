@@ -9,7 +9,7 @@ use crate::model::{Arm, ClassSet, First, FirstArm, Item, Literal, Next, Prefix};
 use crate::syntax::tree::{self, Branch, Choose, Pattern, PatternKind};
 
 use super::Lowering;
-use super::fields::{Label, Left, has_value, in_record};
+use super::fields::{Label, Left, NOTHING, has_value, in_record};
 use super::names::{Entry, Spelling};
 use super::rules::RuleBuilder;
 use super::types;
@@ -72,7 +72,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         span: Span,
         items: &mut Vec<Item>,
     ) -> Left {
-        let Some(mut typed) = self.value(subject, Absence::Refused) else { return Left::nothing() };
+        let Some(mut typed) = self.value(subject, Absence::Refused) else { return NOTHING };
         let (slot, path) = match (typed.subject, &typed.found) {
             (Some(Subject::Place(Place { scope: Scope::Record, slot })), _) => {
                 let path = self.entry(slot).map(|entry| entry.info.path.clone()).unwrap_or_default();
@@ -94,7 +94,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         ) {
             let label = typed.kind.describe();
             self.low.type_error(subject.span, "a number or text is needed to choose by", label);
-            return Left::nothing();
+            return NOTHING;
         }
         let mut taken: Vec<CaseValue> = Vec::new();
         let mut all: Vec<Option<Vec<CaseValue>>> = Vec::new();
@@ -246,7 +246,7 @@ impl<'a> RuleBuilder<'_, 'a> {
             (tree::ElementKind::Block(fields), None) if matches!(own, Label::None) => {
                 let inside = self.fields(fields, follows);
                 items.extend(inside);
-                Left::nothing()
+                NOTHING
             }
             _ => self.element(&branch.field.element, own, follows, None, &mut items),
         };
@@ -270,7 +270,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         let going_on: Vec<&Lowered> = branches.iter().filter(|branch| !branch.diverges).collect();
         let Some(first) = going_on.first() else {
             self.diverges = true;
-            return Left::nothing();
+            return NOTHING;
         };
         let bits = first.bits;
         if let Some(other) = going_on.iter().find(|branch| branch.bits != bits) {
@@ -293,7 +293,7 @@ impl<'a> RuleBuilder<'_, 'a> {
         let same = going_on.iter().all(|branch| branch.left.slot == first.left.slot);
         let left = match (same, first.left.slot) {
             (true, Some(slot)) => Left { slot: Some(slot), kind: first.left.kind.clone() },
-            _ => Left::nothing(),
+            _ => NOTHING,
         };
         let depth = self.presence.len();
         let count = going_on.len();
@@ -361,12 +361,6 @@ impl<'a> RuleBuilder<'_, 'a> {
         }
         self.entries.extend(merged);
         left
-    }
-}
-
-impl Left {
-    pub(super) fn nothing() -> Left {
-        Left { slot: None, kind: Type::Group }
     }
 }
 

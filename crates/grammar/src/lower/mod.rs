@@ -12,6 +12,7 @@ mod examples;
 mod fields;
 mod first;
 mod flow;
+mod lists;
 mod machine;
 mod names;
 mod relations;

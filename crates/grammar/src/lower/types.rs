@@ -6,7 +6,7 @@ use crate::model::{ClassSet, Conversion, Delimiter, Field, Item, Literal, Shape}
 use crate::syntax::tree::{self, CharacterClass, DelimiterKind, MaximumOf, Modifiers, TypeKind};
 
 use super::Declared;
-use super::fields::{Label, Left};
+use super::fields::{Label, Left, NOTHING};
 use super::names::Spelling;
 use super::rules::RuleBuilder;
 
@@ -20,8 +20,6 @@ struct Lowered {
     /// Whether a `max` bounds it.
     takes_max: bool,
 }
-
-const NOTHING: Left = Left { slot: None, kind: Type::Group };
 
 impl<'a> RuleBuilder<'_, 'a> {
     /// A field of a type of the language.

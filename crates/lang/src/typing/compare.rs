@@ -3,8 +3,8 @@
 use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, ExpressionKind, Name, UnaryOperator};
-use crate::formula::{Comparison, Formula};
-use crate::scheme::{CaseValue, Type};
+use crate::formula::{Comparison, Formula, Place, Scope};
+use crate::scheme::{CaseValue, Type, event_slots};
 use crate::source::Span;
 use crate::suggest::suggest;
 
@@ -141,7 +141,10 @@ impl Checker<'_> {
     pub(super) fn case(&mut self, typed: &Typed, place: Span, expression: &Expression) -> Option<Option<Constant>> {
         if !is_constant(expression) {
             if let (Some(name), Some(found)) = (single_name(expression), &typed.found) {
-                let constants = self.names.constants(found.place);
+                let constants = match found.place {
+                    Place { scope: Scope::Event, slot: event_slots::SIDE } => vec!["client".into(), "server".into()],
+                    place => self.names.constants(place),
+                };
                 if constants.contains(&name.text) {
                     return Some(Some(Constant::Word(name.text.as_bytes().into())));
                 }

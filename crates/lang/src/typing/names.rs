@@ -27,13 +27,11 @@ pub trait Names {
         true
     }
 
-    /// The names that stand for texts where this field is compared with them: states with `state`, `client` and `server`
-    /// with `side`. Empty for all other fields.
+    /// The names that stand for texts where this field is compared with them: the states with `state`. Empty for all
+    /// other fields. That `side` is `client` or `server` is known without being asked.
     fn constants(&self, place: Place) -> Vec<String> {
-        match place {
-            Place { scope: Scope::Event, slot: event_slots::SIDE } => vec!["client".into(), "server".into()],
-            _ => Vec::new(),
-        }
+        let _ = place;
+        Vec::new()
     }
 
     /// Whether a list has at least one element, so that `LIST.last` is always there.
