@@ -7,11 +7,12 @@ use portcullis_lang::Direction;
 use portcullis_policy::{Decision, Memory, PolicySet, ProtocolId};
 use portcullis_stream::{Envelope, FlowId, FlowTable, Limits, Protocol, StreamEventKind, StreamEvents};
 use portcullis_wire::{
-    AnomalySet, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, Timestamp, Transport,
-    WireAnomaly, decode,
+    AnomalySet, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, TcpSegment, Timestamp,
+    Transport, WireAnomaly, decode,
 };
 use smallvec::SmallVec;
 
+use crate::doubtful::{set_aside, settle};
 use crate::flow::{Connection, Conversation, Flow, Inspection, Tracked, Verdict, flow_number};
 use crate::grammars::Grammars;
 use crate::inspect::Judge;
@@ -57,6 +58,8 @@ pub struct Engine {
     fragments: Defragmenter,
     /// By slot of the flow table.
     flows: Vec<Option<Box<Tracked>>>,
+    /// Whether any flow has had a segment set aside: without one, nothing has to be looked up for them.
+    doubts: bool,
     work: Work,
 }
 
@@ -82,6 +85,7 @@ impl Engine {
             settings,
             table,
             flows: Vec::new(),
+            doubts: false,
             work: Work::default(),
         }
     }
@@ -167,33 +171,23 @@ impl Engine {
             true => statistics.ipv4 += 1,
             false => statistics.ipv6 += 1,
         }
-        if !ip.verify_header().is_acceptable() {
-            statistics.wrong_checksum += 1;
-            output.wrong_checksum(packet);
-            return;
-        }
         let envelope = Envelope::new(packet.time, vlan, ip);
         let mut events = StreamEvents::new();
         match ip.transport() {
             Transport::Tcp(segment) => {
                 statistics.tcp += 1;
-                let right = ip.verify_transport().is_acceptable();
-                if !right && self.refuses(&envelope, segment.source_port, segment.destination_port, Protocol::Tcp) {
-                    self.wrong_checksum(packet, output);
-                    return;
-                }
                 report_wire(output, packet, segment.anomalies());
-                let id = self.table.tcp(&envelope, &segment, &mut events);
-                self.take_events(events, packet, output);
-                self.verified(id, (ip.source, segment.source_port), right);
+                self.tcp(ip, &envelope, &segment, packet, output);
             }
             Transport::Udp(datagram) => {
                 statistics.udp += 1;
-                let right = ip.verify_transport().is_acceptable();
-                if !right && self.refuses(&envelope, datagram.source_port, datagram.destination_port, Protocol::Udp) {
+                let right = ip.verify_header().is_acceptable() && ip.verify_transport().is_acceptable();
+                let ports = (datagram.source_port, datagram.destination_port);
+                if !right && self.verified_sender(Protocol::Udp, &envelope, ports).is_some() {
                     self.wrong_checksum(packet, output);
                     return;
                 }
+                self.work.statistics.unverified_checksum += u64::from(!right);
                 let id = self.table.udp(&envelope, &datagram, &mut events);
                 self.take_events(events, packet, output);
                 self.verified(id, (ip.source, datagram.source_port), right);
@@ -212,18 +206,73 @@ impl Engine {
         output.wrong_checksum(packet);
     }
 
-    /// Whether a packet with a wrong checksum is dropped as its receiver does. It is, once its sender has shown in this
-    /// flow that the capture has right ones; else the capture was made where checksums are not yet (or no longer) right.
-    fn refuses(&mut self, envelope: &Envelope, source: u16, destination: u16, protocol: Protocol) -> bool {
-        let found = self.table.find_flow(protocol, envelope, source, destination);
-        let refuses = found.is_some_and(|(id, direction)| {
-            let tracked = self.flows.get(id.slot()).and_then(Option::as_ref);
-            tracked.is_some_and(|flow| flow.verified.get(direction.index()).copied().unwrap_or(false))
-        });
-        if !refuses {
+    fn tcp(
+        &mut self,
+        ip: &IpPacket<'_>,
+        envelope: &Envelope,
+        segment: &TcpSegment<'_>,
+        packet: &PacketInfo<'_>,
+        output: &mut dyn Output,
+    ) {
+        let ports = (segment.source_port, segment.destination_port);
+        let right = ip.verify_header().is_acceptable() && ip.verify_transport().is_acceptable();
+        if !right {
+            if let Some((id, direction)) = self.verified_sender(Protocol::Tcp, envelope, ports) {
+                if let Some(tracked) = self.flows.get_mut(id.slot()).and_then(Option::as_mut) {
+                    set_aside(&mut tracked.doubtful, direction, envelope, segment, ip.payload);
+                    self.doubts = true;
+                }
+                self.wrong_checksum(packet, output);
+                return;
+            }
             self.work.statistics.unverified_checksum += 1;
+        } else if self.doubts {
+            self.settle_doubts(envelope, segment, packet, output);
         }
-        refuses
+        let mut events = StreamEvents::new();
+        let id = self.table.tcp(envelope, segment, &mut events);
+        self.take_events(events, packet, output);
+        self.verified(id, (ip.source, segment.source_port), right);
+    }
+
+    /// Takes the segments with a wrong checksum that this one shows to have been received.
+    fn settle_doubts(
+        &mut self,
+        envelope: &Envelope,
+        segment: &TcpSegment<'_>,
+        packet: &PacketInfo<'_>,
+        output: &mut dyn Output,
+    ) {
+        let found =
+            self.table.find_flow(Protocol::Tcp, envelope, segment.source_port, segment.destination_port);
+        let Some((id, direction)) = found else { return };
+        let Some(tracked) = self.flows.get_mut(id.slot()).and_then(Option::as_mut) else { return };
+        if tracked.doubtful.is_empty() {
+            return;
+        }
+        for taken in settle(&mut tracked.doubtful, direction, segment) {
+            self.work.statistics.unverified_checksum += 1;
+            if let Ok(segment) = TcpSegment::parse(&taken.octets) {
+                let mut events = StreamEvents::new();
+                // The table's clock does not run backwards: it counts as arriving now.
+                let envelope = Envelope { time: packet.time, ..taken.envelope };
+                self.table.tcp(&envelope, &segment, &mut events);
+                self.take_events(events, packet, output);
+            }
+        }
+    }
+
+    /// The flow of a packet with a wrong checksum, if its sender has shown in that flow that the capture has right ones.
+    /// If it has not, the capture was made where checksums are not yet (or no longer) right, and they say nothing.
+    fn verified_sender(
+        &self,
+        protocol: Protocol,
+        envelope: &Envelope,
+        ports: (u16, u16),
+    ) -> Option<(FlowId, Direction)> {
+        let (id, direction) = self.table.find_flow(protocol, envelope, ports.0, ports.1)?;
+        let tracked = self.flows.get(id.slot()).and_then(Option::as_ref)?;
+        tracked.verified.get(direction.index()).copied().unwrap_or(false).then_some((id, direction))
     }
 
     fn verified(&mut self, id: Option<FlowId>, sender: (std::net::IpAddr, u16), right: bool) {
@@ -294,7 +343,7 @@ impl Engine {
             verdict: Verdict::Accept,
             alerts: 0,
         };
-        let mut tracked = Box::new(Tracked { flow, inspection: Inspection::None, verified: [false; 2] });
+        let mut tracked = Box::new(Tracked { flow, inspection: Inspection::None, verified: [false; 2], doubtful: Vec::new() });
         match protocol {
             Some(protocol) => self.inspect(&mut tracked, protocol, start),
             None if self.settings.recognise && key.protocol == Protocol::Tcp && !midstream => {

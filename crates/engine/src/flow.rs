@@ -7,6 +7,8 @@ use portcullis_policy::{Applicable, ProtocolId};
 use portcullis_stream::{FlowId, FlowKey, Protocol};
 use portcullis_wire::Timestamp;
 
+use crate::doubtful::Doubtful;
+
 /// A flow, as outputs see it.
 #[derive(Debug)]
 pub struct Flow {
@@ -48,6 +50,8 @@ pub(crate) struct Tracked {
     pub(crate) inspection: Inspection,
     /// By direction: whether a packet with a right checksum was seen.
     pub(crate) verified: [bool; 2],
+    /// Segments whose checksum is wrong, until it is known whether their receiver took them.
+    pub(crate) doubtful: Vec<Doubtful>,
 }
 
 #[derive(Debug)]

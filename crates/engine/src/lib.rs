@@ -9,6 +9,7 @@
 //! * [`Output`] takes what comes of it, with the [`Flow`] and the [`PacketInfo`] that it belongs to.
 #![forbid(unsafe_code)]
 
+mod doubtful;
 mod engine;
 mod flow;
 mod grammars;
