@@ -116,7 +116,7 @@ fn line(text: &mut String, depth: usize, name: &str, meaning: &str, condition: &
 fn type_text(kind: &Type) -> String {
     match kind {
         Type::Number { min, max } => {
-            let bits = (1..=63_u32).find(|bits| *min == 0 && *max == (1_i64 << bits) - 1);
+            let bits = (1..=62_u32).find(|bits| *min == 0 && *max == (1_i64 << bits) - 1);
             match bits {
                 Some(bits) => format!("number of {bits} bits"),
                 None if *max == i64::MAX => "number".to_owned(),
