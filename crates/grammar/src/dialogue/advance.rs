@@ -225,6 +225,7 @@ impl Dialogue {
             self.machine_event(context, direction, EventKind::Leave, details);
             self.act_on(context, direction, Trigger::Leave, details);
             self.core.state = state;
+            self.sides.iter_mut().for_each(|side| side.out_of_turn = false);
             self.machine_event(context, direction, EventKind::Enter, details);
             match self.act_on(context, direction, Trigger::Enter, details) {
                 Some(Target::State(on)) if *on != state => next = Some(*on),
@@ -336,15 +337,19 @@ impl Dialogue {
         context.scratch.replay = run;
     }
 
+    /// Octets of the records that were parsed ahead.
+    pub(super) fn ahead_octets(&self) -> usize {
+        self.ahead.iter().map(|ahead| ahead.octets.len()).sum()
+    }
+
     /// Lets a side that has to wait go on, if all answers that can still come lead to the same grammar for it.
     pub(super) fn look_through(&mut self, program: &Program, direction: Direction) -> bool {
         if self.side(direction.other()).cursor.is_some() || self.ahead.len() >= MAX_AHEAD {
             return false;
         }
-        let ahead: usize = self.ahead.iter().map(|ahead| ahead.octets.len()).sum();
         let position = self.position(direction);
         if let Some(crate::model::Expect::Waits { max }) = program.expect(position.state, direction) {
-            if ahead > *max as usize {
+            if self.ahead_octets() > *max as usize {
                 return false;
             }
         }

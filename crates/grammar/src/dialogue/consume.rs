@@ -10,7 +10,7 @@ use super::side::{InRecord, InStream};
 use super::{Context, Details, Dialogue, Resolved, Status};
 use crate::flowing::{Flowing, Piece};
 use crate::model::{Expect, Expected, Newline, Rule, RuleKind, Source, StreamId, Trigger};
-use crate::program::{Outcome, ParseError, Run};
+use crate::program::{Outcome, ParseError, Program, Run};
 use crate::record::Record;
 
 impl Dialogue {
@@ -62,7 +62,7 @@ impl Dialogue {
             }
             self.side_mut(direction).stalled = false;
             let used = if self.side(direction).skipping {
-                self.skip_line(direction, rest)
+                self.skip_line(context.program, direction, rest)
             } else if self.side(direction).stream.is_some() {
                 self.flow_on(context, direction, rest)
             } else {
@@ -110,7 +110,7 @@ impl Dialogue {
             return true;
         }
         self.side_mut(direction).stalled = true;
-        if octets > max as usize {
+        if octets.saturating_add(self.ahead_octets()) > max as usize {
             let reason = format!("more than {max} octets wait for an answer");
             self.overrun(context, direction, "", &reason);
         }
@@ -126,18 +126,21 @@ impl Dialogue {
         }
     }
 
-    fn skip_line(&mut self, direction: Direction, rest: &[u8]) -> Option<usize> {
-        if rest.is_empty() {
+    /// Passes over the rest of a line; what ends it is what ends other lines.
+    fn skip_line(&mut self, program: &Program, direction: Direction, rest: &[u8]) -> Option<usize> {
+        let length = match find_line(&program.protocol.newline, rest, 0) {
+            Some((_, length, _)) => {
+                self.side_mut(direction).skipping = false;
+                length
+            }
+            // The other half of this newline may come with the next octets.
+            None if rest.last() == Some(&b'\r') => rest.len().saturating_sub(1),
+            None => rest.len(),
+        };
+        if length == 0 {
             return None;
         }
         let side = self.side_mut(direction);
-        let length = match memchr(b'\n', rest) {
-            Some(found) => {
-                side.skipping = false;
-                found + 1
-            }
-            None => rest.len(),
-        };
         side.offset = side.offset.saturating_add(length as u64);
         Some(length)
     }
@@ -237,9 +240,11 @@ impl Dialogue {
         let scanned = self.side(direction).scanned;
         let (content, length, crlf) = match find_line(&newline, rest, scanned) {
             Some(found) => found,
-            None if rest.len() >= max => {
+            // With one octet more than a line may have its content is known: half a newline is no content.
+            None if rest.len() > max => {
                 self.side_mut(direction).skipping = true;
-                (rest.len(), rest.len(), true)
+                let half = usize::from(rest.last() == Some(&b'\r'));
+                (max, rest.len().saturating_sub(half), true)
             }
             None => {
                 self.side_mut(direction).scanned = rest.len();
@@ -247,7 +252,7 @@ impl Dialogue {
             }
         };
         self.side_mut(direction).scanned = 0;
-        let over = length > max || length == content;
+        let over = length > max || self.side(direction).skipping;
         let content = content.min(max);
         if over {
             let reason = format!("a line of more than {max} octets; the rest of it is not read");
@@ -323,11 +328,11 @@ impl Dialogue {
             }
             Outcome::Complete(0) => {
                 let error = ParseError { at: 0, text: "a record of no octets".into() };
-                self.refuse_for_good(context, direction, expected, rest.len(), &error);
+                self.refuse_for_good(context, direction, expected, &error);
                 rest.len()
             }
             Outcome::Failed(error) => {
-                self.refuse_for_good(context, direction, expected, rest.len(), &error);
+                self.refuse_for_good(context, direction, expected, &error);
                 rest.len()
             }
         };
@@ -352,16 +357,15 @@ impl Dialogue {
         self.apply_trigger(context, direction, Trigger::ParseError, &details);
     }
 
-    /// A record did not parse, and nobody knows where the next one begins.
+    /// A record did not parse, and nobody knows where the next one begins, nor what size this one has.
     fn refuse_for_good(
         &mut self,
         context: &mut Context<'_>,
         direction: Direction,
         expected: &Expected,
-        size: usize,
         error: &ParseError,
     ) {
-        self.refuse(context, direction, expected, size, error);
+        self.refuse(context, direction, expected, 0, error);
         self.stop(context, direction, Status::Failed, &error.text);
     }
 

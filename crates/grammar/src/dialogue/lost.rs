@@ -183,7 +183,11 @@ impl Dialogue {
                     accepted = Some((*expected, length));
                     break;
                 }
-                Trial::Open => open = true,
+                // Only more octets can tell; a later kind of record must not be taken for it until then.
+                Trial::Open => {
+                    open = true;
+                    break;
+                }
                 Trial::Refused => {}
             }
         }
@@ -286,25 +290,25 @@ impl Dialogue {
         }
     }
 
-    /// A side speaks where its grammar says nothing.
+    /// A side speaks where its grammar says nothing. How many octets that are depends on how they are cut, so it is not told,
+    /// and of several pieces only the first is reported.
     pub(super) fn out_of_turn(&mut self, context: &mut Context<'_>, direction: Direction, length: usize) {
-        let details = Details { offset: self.side(direction).offset, size: length as u64, ..Details::default() };
+        let side = self.side_mut(direction);
+        let details = Details { offset: side.offset, ..Details::default() };
+        side.offset = side.offset.saturating_add(length as u64);
+        if mem::replace(&mut side.out_of_turn, true) {
+            return;
+        }
         self.emit_kind(context, direction, EventKind::MissingGrammar, details);
         self.apply_trigger(context, direction, Trigger::MissingGrammar, &details);
-        let side = self.side_mut(direction);
-        side.offset = side.offset.saturating_add(length as u64);
     }
 
     /// Octets after the machine's end are reported once a side, unless another protocol was to take over.
     pub(super) fn after_end(&mut self, context: &mut Context<'_>, direction: Direction, length: usize) {
         let report = self.status == Status::Finished && !self.handed_over && length > 0;
         let side = self.side_mut(direction);
-        let details = Details {
-            offset: side.offset,
-            size: length as u64,
-            reason: "after the end of the conversation",
-            ..Details::default()
-        };
+        let reason = "after the end of the conversation";
+        let details = Details { offset: side.offset, reason, ..Details::default() };
         side.offset = side.offset.saturating_add(length as u64);
         if report && !mem::replace(&mut side.spoke_after_end, true) {
             self.emit_kind(context, direction, EventKind::MissingGrammar, details);

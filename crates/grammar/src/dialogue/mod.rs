@@ -201,8 +201,7 @@ impl Dialogue {
 
     /// Octets held for this flow at the moment.
     pub fn held(&self) -> usize {
-        let ahead: usize = self.ahead.iter().map(|ahead| ahead.octets.len()).sum();
-        self.sides.iter().map(|side| side.held.len()).sum::<usize>() + ahead
+        self.sides.iter().map(|side| side.held.len()).sum::<usize>() + self.ahead_octets()
     }
 
     fn state<'p>(&self, program: &'p Program) -> Option<&'p State> {

@@ -36,6 +36,8 @@ pub(super) struct Side {
     pub(super) ended: bool,
     /// Octets after the end were reported.
     pub(super) spoke_after_end: bool,
+    /// That it speaks out of turn was reported; once for each time it does, however its octets are cut.
+    pub(super) out_of_turn: bool,
 }
 
 #[derive(Debug)]
