@@ -101,4 +101,5 @@ fn build() -> PathBuf {
 }
 
 pub mod grammars;
+pub mod properties;
 pub mod script;

@@ -123,7 +123,7 @@ fn compare(how: &str, whole: &[String], cut: &[String]) {
 
 fn run(program: &Program, turns: &[Turn], midstream: bool, cut: &mut dyn FnMut(usize) -> usize) -> Vec<String> {
     let card = CostCard::of(program.protocol());
-    let held = |side: usize| card.held[side].octets.max(card.waits[side].octets);
+    let held = |side: usize| card.held[side].octets.saturating_add(card.waits[side].octets);
     let bound = held(0).saturating_add(held(1));
     let mut now = 1_700_000_000_000_000_000;
     let mut lines = Lines::default();

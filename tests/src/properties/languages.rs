@@ -90,7 +90,13 @@ pub fn policies(octets: &[u8]) {
         for host in [Values::Full, Values::Empty, Values::Unknown] {
             let applicable = policies.applicable(protocol, &host);
             for (event, _) in (0..).map(EventId).zip(&scheme.events) {
-                policies.judge(Occurrence { protocol, event, time: 0 }, &host, &applicable, &mut memory, &mut decisions);
+                policies.judge(
+                    Occurrence { protocol, event, time: 0 },
+                    &host,
+                    &applicable,
+                    &mut memory,
+                    &mut decisions,
+                );
             }
         }
     }

@@ -77,11 +77,8 @@ fn whole_again(version_6: bool, mut choices: Choices<'_>) {
     } else {
         (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]))
     };
-    let udp = UdpPacket {
-        source: SocketAddr::new(source, 1000),
-        destination: SocketAddr::new(destination, 53),
-        payload,
-    };
+    let udp =
+        UdpPacket { source: SocketAddr::new(source, 1000), destination: SocketAddr::new(destination, 53), payload };
     let packet = udp.build().expect("a datagram of 2,000 octets");
     let header = if version_6 { 40 } else { 20 };
     let (header, datagram) = packet.split_at(header);
@@ -90,8 +87,7 @@ fn whole_again(version_6: bool, mut choices: Choices<'_>) {
     cuts.retain(|cut| *cut <= datagram.len());
     cuts.sort_unstable();
     cuts.dedup();
-    let mut pieces: Vec<(usize, usize)> =
-        cuts.iter().zip(cuts.iter().skip(1)).map(|(from, to)| (*from, *to)).collect();
+    let mut pieces: Vec<(usize, usize)> = cuts.iter().zip(cuts.iter().skip(1)).map(|(from, to)| (*from, *to)).collect();
     if pieces.len() < 2 {
         return;
     }
