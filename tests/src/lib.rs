@@ -100,6 +100,7 @@ fn build() -> PathBuf {
     profile.join("portcullis")
 }
 
+pub mod findings;
 pub mod grammars;
 pub mod properties;
 pub mod script;

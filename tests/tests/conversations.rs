@@ -109,7 +109,9 @@ fn the_mail_behind_257_others_is_seen() {
 
 #[test]
 fn unknown_reply_codes_and_short_replies_do_not_end_the_parsing() {
-    for reply in ["556 no\r\n", "253 ok\r\n", "458 no\r\n", "432 later\r\n", "472 no\r\n", "2\r\n", "ok\r\n", "\r\n", "250\r\n"] {
+    for reply in
+        ["556 no\r\n", "253 ok\r\n", "458 no\r\n", "432 later\r\n", "472 no\r\n", "2\r\n", "ok\r\n", "\r\n", "250\r\n"]
+    {
         let events = Talk::new().up("NOOP\r\n").down(reply).mail("hi\r\n.\r\n").events();
         assert_eq!(count(&events, "up mail state="), 1, "after {reply:?}");
         has_not(&events, " fail ");
@@ -119,7 +121,14 @@ fn unknown_reply_codes_and_short_replies_do_not_end_the_parsing() {
 
 #[test]
 fn odd_blanks_in_commands_do_not_hide_the_sender() {
-    for command in ["MAIL  FROM:<a@b.example>", "MAIL\tFROM:<a@b.example>", "mail from: <a@b.example>", "MAIL FROM :<a@b.example>", " MAIL FROM:<a@b.example>", "MAIL FROM:a@b.example"] {
+    for command in [
+        "MAIL  FROM:<a@b.example>",
+        "MAIL\tFROM:<a@b.example>",
+        "mail from: <a@b.example>",
+        "MAIL FROM :<a@b.example>",
+        " MAIL FROM:<a@b.example>",
+        "MAIL FROM:a@b.example",
+    ] {
         let events = Talk::new().up(&format!("{command}\r\n")).down("250 ok\r\n").events();
         has(&events, "sender.address=a@b.example");
         has(&events, "sender.domain=b.example");
@@ -134,7 +143,8 @@ fn odd_blanks_in_commands_do_not_hide_the_sender() {
 #[test]
 fn smuggled_ends_are_text_and_are_told() {
     for end in ["\n.\r\n", "\n.\n", "\r.\r", "\r\n.\n", "\r\n.\r\r\n", "\r.\r\n", "\r\n\0.\r\n"] {
-        let smuggled = format!("first{end}MAIL FROM:<forged@x.example>\r\nRCPT TO:<v@y.example>\r\nDATA\r\nsecond\r\n.\r\n");
+        let smuggled =
+            format!("first{end}MAIL FROM:<forged@x.example>\r\nRCPT TO:<v@y.example>\r\nDATA\r\nsecond\r\n.\r\n");
         let events = Talk::new().mail(&smuggled).events();
         assert_eq!(count(&events, "up mail state="), 1, "{end:?} is not the end");
         assert_eq!(count(&events, "verb=MAIL"), 1, "{end:?} makes no second mail");
@@ -188,7 +198,13 @@ fn a_second_data_command_after_a_refused_one_brings_the_mail() {
 
 #[test]
 fn clear_text_after_starttls_is_read_on_and_told_once() {
-    let events = Talk::new().up("STARTTLS\r\n").down("220 go\r\n").up("EHLO client\r\n").down("250 mx\r\n").mail("hi\r\n.\r\n").events();
+    let events = Talk::new()
+        .up("STARTTLS\r\n")
+        .down("220 go\r\n")
+        .up("EHLO client\r\n")
+        .down("250 mx\r\n")
+        .mail("hi\r\n.\r\n")
+        .events();
     assert_eq!(count(&events, "up mail state="), 1);
     assert_eq!(count(&events, "clear_after_starttls"), 1);
 }
@@ -196,7 +212,13 @@ fn clear_text_after_starttls_is_read_on_and_told_once() {
 #[test]
 fn tls_after_starttls_ends_the_reading() {
     let hello = "\u{16}\u{3}\u{1}\0\u{5}hello";
-    let events = Talk::new().up("STARTTLS\r\n").down("220 go\r\n").up(hello).down("\u{16}\u{3}\u{3}\0\u{1}x").up("more").events();
+    let events = Talk::new()
+        .up("STARTTLS\r\n")
+        .down("220 go\r\n")
+        .up(hello)
+        .down("\u{16}\u{3}\u{3}\0\u{1}x")
+        .up("more")
+        .events();
     has(&events, "finish state=");
     assert_eq!(count(&events, "anomal"), 0);
     has_not(&events, "missing_grammar");
@@ -315,7 +337,8 @@ fn lmtp_answers_once_for_each_recipient() {
 
 #[test]
 fn an_overlong_command_is_cut_and_the_next_one_is_read() {
-    let events = Talk::new().up(&format!("NOOP {}\r\n", "x".repeat(200_000))).down("250 ok\r\n").mail("hi\r\n.\r\n").events();
+    let events =
+        Talk::new().up(&format!("NOOP {}\r\n", "x".repeat(200_000))).down("250 ok\r\n").mail("hi\r\n.\r\n").events();
     has(&events, "up overrun");
     assert_eq!(count(&events, "up mail state="), 1);
 }

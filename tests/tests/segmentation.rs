@@ -59,11 +59,7 @@ fn compare(name: &str, how: &str, expected: &[String], got: &[String]) {
         return;
     }
     let at = expected.iter().zip(got).take_while(|(one, two)| one == two).count();
-    panic!(
-        "{name}: {how} gives other events, first at {at}:\nwhole: {:?}\n  cut: {:?}",
-        expected.get(at),
-        got.get(at)
-    );
+    panic!("{name}: {how} gives other events, first at {at}:\nwhole: {:?}\n  cut: {:?}", expected.get(at), got.get(at));
 }
 
 fn random_cuts(seed: u64, index: usize, length: usize) -> Vec<usize> {

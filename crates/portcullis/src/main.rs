@@ -57,7 +57,7 @@ fn main() -> ExitCode {
                 // Whoever reads our output has seen enough: `portcullis read --eve - x.pcap | head` is no failure.
                 return Outcome::Fine;
             }
-            messages::error(&format!("{error:#}"), plan.colour.stderr);
+            messages::error(&told(&error), plan.colour.stderr);
             Outcome::Bad
         })
         .into()
@@ -74,6 +74,14 @@ fn run(plan: &Plan) -> anyhow::Result<Outcome> {
         Task::Limits => commands::limits::run(),
         Task::Generate(what) => commands::generate::run(*what),
     }
+}
+
+/// An error with its causes. Most of ours name their cause themselves; what was said is not said again.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |told, cause| match told.contains(&cause) {
+        true => told,
+        false => format!("{told}: {cause}"),
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -44,10 +44,10 @@ fn write_head(head: &str, style: &str, text: &str, colour: bool) {
     };
 }
 
-/// Writes what is wrong with grammars or policies.
+/// Writes what is wrong with grammars or policies, with an empty line behind each.
 pub(crate) fn diagnostics(diagnostics: &Diagnostics, sources: &Sources, colour: bool) {
     if !diagnostics.is_empty() {
-        let _ = writeln!(std::io::stderr(), "{}", render_all(diagnostics, sources, colour).trim_end());
+        let _ = writeln!(std::io::stderr(), "{}\n", render_all(diagnostics, sources, colour).trim_end());
     }
 }
 

@@ -1,0 +1,118 @@
+//! `alert`: a rule of a policy wants people to know.
+
+use portcullis_policy::{RuleInfo, Severity};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::encode::Body;
+use crate::mail::Mail;
+use crate::record::mail::Envelope;
+
+/// The generator of our alerts, so that their numbers are not those of another engine's rules.
+pub const GENERATOR: u32 = 9;
+
+/// What became of what an alert tells about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nobody stopped it.
+    #[default]
+    Allowed,
+    /// A rule discards it. In capture mode this is what the gateway would have done.
+    Blocked,
+    /// A rule would have discarded it, but is told to observe only.
+    WouldBlock,
+}
+
+/// An alert.
+#[derive(Clone, Copy, Debug)]
+pub struct Alert<'a> {
+    /// The rule.
+    pub rule: &'a RuleInfo,
+    /// How bad the rule says it is.
+    pub severity: Severity,
+    /// What the rule says, with the values of the event.
+    pub text: &'a str,
+    /// The event that the rule is on, `smtp.command`.
+    pub event: &'a str,
+    /// What became of the event.
+    pub outcome: Outcome,
+    /// The mail it is about, as far as it is known.
+    pub mail: Option<&'a Mail>,
+}
+
+impl Body for Alert<'_> {
+    fn event_type(&self) -> &'static str {
+        "alert"
+    }
+
+    fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("alert", &Fields(self))?;
+        let action = if self.outcome == Outcome::Blocked { "drop" } else { "alert" };
+        map.serialize_entry("verdict", &Verdict { action, would_drop: self.outcome == Outcome::WouldBlock })?;
+        if let Some(mail) = self.mail {
+            map.serialize_entry("smtp", &Envelope(mail))?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Verdict {
+    action: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    would_drop: bool,
+}
+
+struct Fields<'a>(&'a Alert<'a>);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let alert = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        // Readers know these two words and no third.
+        map.serialize_entry("action", if alert.outcome == Outcome::Blocked { "blocked" } else { "allowed" })?;
+        map.serialize_entry("gid", &GENERATOR)?;
+        map.serialize_entry("signature_id", &alert.rule.id.0)?;
+        map.serialize_entry("rev", &1u8)?;
+        map.serialize_entry("signature", alert.text)?;
+        map.serialize_entry("category", about(alert.rule, "category").next().unwrap_or(&alert.rule.policy))?;
+        map.serialize_entry("severity", &number(alert.severity))?;
+        map.serialize_entry("metadata", &Metadata(alert))?;
+        map.end()
+    }
+}
+
+/// Every value is a list of texts: readers of EVE expect nothing else here.
+struct Metadata<'a>(&'a Alert<'a>);
+
+impl Serialize for Metadata<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Alert { rule, severity, event, .. } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("severity", &[severity.as_str()])?;
+        map.serialize_entry("policy", &[&*rule.policy])?;
+        map.serialize_entry("rule", &[rule.name.as_str()])?;
+        map.serialize_entry("event", &[*event])?;
+        for (index, (key, _)) in rule.about.iter().enumerate() {
+            let ours = matches!(key.as_str(), "severity" | "policy" | "rule" | "event" | "category");
+            let seen = rule.about.iter().take(index).any(|(earlier, _)| earlier == key);
+            if !ours && !seen {
+                map.serialize_entry(key, &about(rule, key).collect::<Vec<_>>())?;
+            }
+        }
+        map.end()
+    }
+}
+
+fn about<'a, 'k>(rule: &'a RuleInfo, key: &'k str) -> impl Iterator<Item = &'a str> + use<'a, 'k> {
+    rule.about.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
+}
+
+/// The number of a severity in EVE, 1 for the highest. There are three; the word is in the metadata.
+fn number(severity: Severity) -> u8 {
+    match severity {
+        Severity::Critical | Severity::High => 1,
+        Severity::Medium => 2,
+        Severity::Low => 3,
+    }
+}

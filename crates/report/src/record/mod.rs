@@ -1,0 +1,8 @@
+//! The records, one file each.
+
+pub(crate) mod alert;
+pub(crate) mod anomaly;
+pub(crate) mod dns;
+pub(crate) mod flow;
+pub(crate) mod mail;
+pub(crate) mod names;

@@ -1,0 +1,55 @@
+//! Every capture at hand goes through without a panic, within a bound of memory, and gives the same twice.
+
+use std::path::{Path, PathBuf};
+
+use portcullis_policy::PolicySet;
+use portcullis_tests::findings::find;
+use portcullis_tests::grammars::shipped;
+use portcullis_tests::{project, shared};
+
+#[test]
+fn our_own_captures_give_the_same_twice() {
+    let shipped = shipped();
+    let captures = files(&project().join("pcaps"));
+    assert!(captures.len() > 20, "only {} captures in pcaps/", captures.len());
+    for path in captures {
+        let first = find(&shipped, PolicySet::default(), &path);
+        let second = find(&shipped, PolicySet::default(), &path);
+        assert!(!first.lines.is_empty(), "{}: nothing was found", path.display());
+        assert_eq!(first.lines, second.lines, "{}", path.display());
+    }
+}
+
+#[test]
+fn captures_of_others_go_through() {
+    let Some(shared) = shared() else { return };
+    let shipped = shipped();
+    let mut captures = files(&shared.join("corpus"));
+    captures.extend(files(&shared.join("lab")));
+    let mut packets = 0;
+    let mut flows = 0;
+    for path in &captures {
+        let found = find(&shipped, PolicySet::default(), path);
+        packets += found.statistics.packets;
+        flows += found.statistics.inspected_flows;
+    }
+    println!("{} captures, {packets} packets, {flows} flows inspected", captures.len());
+    assert!(captures.len() > 500, "only {} captures", captures.len());
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of captures") {
+        let path = entry.expect("an entry of it").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path
+            .extension()
+            .is_some_and(|extension| ["pcap", "pcapng", "cap", "trace"].iter().any(|e| extension == *e))
+        {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
