@@ -1,4 +1,5 @@
 //! One line of each kind, as a reader of EVE sees it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -196,10 +196,10 @@ fn written<'a>(raw: &'a [u8], address: &[u8], preposition: &[u8]) -> Option<&'a 
     let raw = blanks(raw);
     let verb = raw.iter().take_while(|octet| octet.is_ascii_alphabetic()).count();
     let mut rest = blanks(raw.get(verb..)?);
-    if let Some((word, after)) = rest.split_at_checked(preposition.len()) {
-        if word.eq_ignore_ascii_case(preposition) {
-            rest = blanks(after);
-        }
+    if let Some((word, after)) = rest.split_at_checked(preposition.len())
+        && word.eq_ignore_ascii_case(preposition)
+    {
+        rest = blanks(after);
     }
     let rest = blanks(rest.strip_prefix(b":").unwrap_or(rest));
     let inner = rest.strip_prefix(b"<")?.strip_prefix(address)?;

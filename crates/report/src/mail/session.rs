@@ -141,10 +141,10 @@ impl MailSession {
     pub fn close(&mut self, moment: Moment, done: &mut dyn FnMut(&Mail)) {
         let mut call = self.call(moment, done);
         self.give_up_waiting(&mut call);
-        if let Some(mail) = self.current.take() {
-            if mail.has_envelope() || mail.number == 0 {
-                report(*mail, &mut call);
-            }
+        if let Some(mail) = self.current.take()
+            && (mail.has_envelope() || mail.number == 0)
+        {
+            report(*mail, &mut call);
         }
     }
 
