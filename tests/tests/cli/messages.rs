@@ -92,8 +92,7 @@ protocol echo over tcp port 7
 line message max 512 { text: rest }
 machine { start talk  state talk { up mesage  down message  on message -> talk  on timeout 5 min -> finish } }
 ";
-    let files: [(&str, &[u8]); 3] =
-        [("a.pcap", &plain), ("mine.policy", policy), ("grammars/echo.grammar", grammar)];
+    let files: [(&str, &[u8]); 3] = [("a.pcap", &plain), ("mine.policy", policy), ("grammars/echo.grammar", grammar)];
     let all = [
         said(&files, &["read", "a.pcap", "--policy", "mine.policy"]),
         said(&files, &["read", "a.pcap", "--grammars", "grammars"]),

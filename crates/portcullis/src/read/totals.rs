@@ -67,12 +67,16 @@ impl Totals {
         decoder.tcp = engine.tcp;
         decoder.udp = engine.udp;
         decoder.icmpv4 = engine.icmp;
+        decoder.icmpv6 = engine.icmp_v6;
+        decoder.vlan = engine.vlan;
         decoder.checksum_wrong = engine.wrong_checksum;
         all.defrag.fragments = engine.fragments;
         all.defrag.reassembled = engine.reassembled;
+        all.defrag.abandoned = engine.abandoned;
         all.flow.total = engine.flows;
         all.tcp.reassembly_gap = engine.gaps;
         all.tcp.reassembly_gap_bytes = engine.gap_octets;
+        all.tcp.strays = engine.strays;
         all.detect.alert = engine.alerts;
         all
     }
