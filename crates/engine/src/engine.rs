@@ -106,6 +106,7 @@ impl Engine {
         statistics.octets += data.len() as u64;
         statistics.cut_octets += u64::from(original_length).saturating_sub(data.len() as u64);
         let decoded = decode(link, data);
+        statistics.vlan += u64::from(!decoded.vlans.as_slice().is_empty());
         let packet = PacketInfo { number, time, vlans: decoded.vlans.as_slice(), link, data };
         report_wire(output, &packet, decoded.anomalies);
         match &decoded.network {
@@ -120,6 +121,7 @@ impl Engine {
         let mut abandoned = Vec::new();
         self.fragments.finish(&mut abandoned);
         let packet = PacketInfo { number: 0, time: Timestamp::MIN, vlans: &[], link: LinkType::RawIp, data: &[] };
+        self.work.statistics.abandoned += abandoned.len() as u64;
         for datagram in &abandoned {
             output.wire_anomaly(&PacketInfo { time: datagram.first, ..packet }, datagram.anomaly);
         }
@@ -147,6 +149,7 @@ impl Engine {
         self.work.statistics.fragments += 1;
         let mut abandoned = Vec::new();
         let result = self.fragments.insert(packet.time, vlan, ip, &mut abandoned);
+        self.work.statistics.abandoned += abandoned.len() as u64;
         for datagram in &abandoned {
             output.wire_anomaly(packet, datagram.anomaly);
         }
@@ -192,7 +195,8 @@ impl Engine {
                 self.take_events(events, packet, output);
                 self.verified(id, (ip.source, datagram.source_port), right);
             }
-            Transport::Icmp(_) => statistics.icmp += 1,
+            Transport::Icmp(_) if ip.source.is_ipv4() => statistics.icmp += 1,
+            Transport::Icmp(_) => statistics.icmp_v6 += 1,
             Transport::Other(_) | Transport::Fragment => statistics.other += 1,
             Transport::Malformed(anomaly) => {
                 statistics.malformed += 1;
@@ -231,6 +235,7 @@ impl Engine {
         }
         let mut events = StreamEvents::new();
         let id = self.table.tcp(envelope, segment, &mut events);
+        self.work.statistics.strays += u64::from(id.is_none());
         self.take_events(events, packet, output);
         self.verified(id, (ip.source, segment.source_port), right);
     }

@@ -17,12 +17,18 @@ pub struct Statistics {
     pub tcp: u64,
     /// UDP datagrams.
     pub udp: u64,
-    /// ICMP and ICMPv6 messages.
+    /// ICMP messages.
     pub icmp: u64,
+    /// ICMPv6 messages.
+    pub icmp_v6: u64,
+    /// Packets in a VLAN.
+    pub vlan: u64,
     /// Fragments.
     pub fragments: u64,
     /// Datagrams put together from fragments.
     pub reassembled: u64,
+    /// Datagrams in parts that were given up.
+    pub abandoned: u64,
     /// Packets of other protocols, or of none.
     pub other: u64,
     /// Packets that a receiver drops because they are malformed.
@@ -32,6 +38,8 @@ pub struct Statistics {
     /// Packets with a wrong checksum that were taken all the same: nothing their sender sent before had a right one, so
     /// that the capture, not the packet, is at fault.
     pub unverified_checksum: u64,
+    /// TCP packets that belong to no flow and begin none.
+    pub strays: u64,
     /// Flows that began.
     pub flows: u64,
     /// Flows of a protocol that a grammar describes.
