@@ -6,6 +6,8 @@
 //! | `reading` | `read`: records, the screen, exit statuses, sources |
 //! | `languages` | `check`, `fmt`, `graph`, `test`, `limits`, `generate` |
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 mod languages;
 mod messages;
 mod reading;
