@@ -25,18 +25,21 @@ fn with(name: &str, check: impl FnOnce(&Findings)) {
 
 #[test]
 fn smtp_probes_are_read_to_their_end() {
-    for name in [
-        "net_smtp_ok",
-        "net_smtp_dotdot",
-        "net_smtp_emptybody",
-        "net_smtp_lower",
-        "net_smtp_pipeline",
-        "net_smtp_rset",
-        "net_smtp_split_code",
-    ] {
+    for name in ["net_smtp_ok", "net_smtp_dotdot", "net_smtp_emptybody", "net_smtp_pipeline", "net_smtp_split_code"] {
         with(name, |found| {
             assert_eq!(found.count(" fail "), 0, "{name}");
             assert!(found.count(" up mail at=") >= 1, "{name}: no mail");
+        });
+    }
+}
+
+#[test]
+fn lower_case_and_reset_are_commands() {
+    for (name, command) in [("net_smtp_lower", "mail from:<a@b.c>"), ("net_smtp_rset", "RSET")] {
+        with(name, |found| {
+            assert_eq!(found.count(" fail "), 0, "{name}");
+            assert_eq!(found.count(&format!(" {command}\\r\\n")), 1, "{name}");
+            assert_eq!(found.count("parse_error"), 0, "{name}");
         });
     }
 }

@@ -74,6 +74,7 @@ fn talk(program: &Program, octets: &[u8]) {
     converse(program, &decode(choices), control & 0x80 != 0, u64::from(control & 0x7f));
 }
 
+/// Reads a conversation as [`encode`] writes it. Whoever has ended says no more: the layer below sees to that.
 fn decode(mut choices: Choices<'_>) -> Vec<Turn> {
     let mut turns = Vec::new();
     while !choices.is_empty() {
@@ -99,6 +100,14 @@ fn decode(mut choices: Choices<'_>) -> Vec<Turn> {
             },
         }
     }
+    let mut ended = [false; 2];
+    turns.retain(|turn| match turn {
+        Turn::Octets(direction, _) | Turn::Datagram(direction, _) | Turn::Gap(direction, _) => {
+            !ended[direction.index()]
+        }
+        Turn::End(direction) => !std::mem::replace(&mut ended[direction.index()], true),
+        Turn::Wait(_) => true,
+    });
     turns
 }
 

@@ -6,7 +6,7 @@
 //! | `reading` | `read`: records, the screen, exit statuses, sources |
 //! | `languages` | `check`, `fmt`, `graph`, `test`, `limits`, `generate` |
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod languages;
 mod messages;
