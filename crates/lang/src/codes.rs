@@ -67,6 +67,7 @@ codes! {
     C19 "Length or count that depends on itself, or stands behind what it describes."
     C20 "Branch that no example exercises."
     C21 "Construct without effect."
+    C22 "Example that does not give what it says."
 }
 
 impl Code {

@@ -31,7 +31,7 @@ pub(crate) struct Colour {
 
 #[derive(Debug)]
 pub(crate) enum Task {
-    Read(ReadTask),
+    Read(Box<ReadTask>),
     Check(CheckTask),
     Explain(Code),
     Format(FormatTask),
@@ -102,7 +102,7 @@ impl Plan {
     pub(crate) fn new(arguments: Arguments) -> Plan {
         let Arguments { command, color, verbose } = arguments;
         let task = match command {
-            Command::Read(read) => Task::Read(ReadTask::new(read)),
+            Command::Read(read) => Task::Read(Box::new(ReadTask::new(read))),
             Command::Check(CheckArguments { explain: Some(code), .. }) => Task::Explain(code),
             Command::Check(check) => Task::Check(CheckTask {
                 files: check.files,
@@ -166,7 +166,7 @@ mod tests {
     fn read(words: &[&str]) -> ReadTask {
         let words = ["portcullis", "read"].iter().chain(words);
         match Plan::new(Arguments::try_parse_from(words).unwrap()).task {
-            Task::Read(task) => task,
+            Task::Read(task) => *task,
             other => panic!("{other:?}"),
         }
     }

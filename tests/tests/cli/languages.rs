@@ -163,3 +163,15 @@ fn packages_get_a_manual_page_and_completions() {
         assert!(run.status == 0 && run.stdout.contains("portcullis"), "{shell}");
     }
 }
+
+#[test]
+fn examples_of_grammars_are_run() {
+    let page = std::fs::read_to_string(project().join("docs/codes/C22.md")).unwrap();
+    let blocks: Vec<&str> = page.split("```grammar\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let [wrong, right] = blocks.as_slice() else { panic!("{} examples", blocks.len()) };
+    let folder = folder(&[("wrong.grammar", wrong.as_bytes()), ("right.grammar", right.as_bytes())]);
+    let run = run_in(folder.path(), &["check", "right.grammar"]);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    let run = run_in(folder.path(), &["check", "wrong.grammar"]);
+    insta::assert_snapshot!(format!("{}{}status {}", run.stderr, run.stdout, run.status));
+}

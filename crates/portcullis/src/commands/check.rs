@@ -1,5 +1,7 @@
 //! `portcullis check`: what is wrong with grammars and policies, what they cost and what they give.
 
+mod examples;
+
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,19 +61,20 @@ impl Check<'_> {
     fn grammar(&mut self, text: NamedText) -> anyhow::Result<()> {
         let name = text.name.clone();
         let mut sources = Sources::new();
-        let loaded = match grammars::load(&mut sources, text) {
-            Ok(loaded) => loaded,
+        let (protocol, mut diagnostics) = match grammars::load(&mut sources, text) {
+            Ok(loaded) => (Arc::new(loaded.protocol), loaded.warnings),
             Err(diagnostics) => return self.report(&name, &diagnostics, &sources),
         };
-        self.report(&name, &loaded.warnings, &sources)?;
+        examples::check(&protocol, &mut diagnostics);
+        self.report(&name, &diagnostics, &sources)?;
         let mut out = std::io::stdout().lock();
         if self.task.cost {
-            writeln!(out, "{}", CostCard::of(&loaded.protocol))?;
+            writeln!(out, "{}", CostCard::of(&protocol))?;
         }
         if self.task.list {
-            writeln!(out, "{}", describe(&loaded.protocol.scheme).trim_end())?;
+            writeln!(out, "{}", describe(&protocol.scheme).trim_end())?;
         }
-        self.schemes.push(loaded.protocol.scheme);
+        self.schemes.push(Arc::clone(&protocol.scheme));
         Ok(())
     }
 

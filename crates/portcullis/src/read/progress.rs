@@ -27,7 +27,7 @@ impl Bar {
     /// Counts a packet, and now and then says how far it is.
     pub(crate) fn packet(&mut self, progress: impl FnOnce() -> Progress) {
         self.packets = self.packets.wrapping_add(1);
-        if !self.wanted || self.packets % STEP != 0 || self.begun.elapsed() < PATIENCE {
+        if !self.wanted || !self.packets.is_multiple_of(STEP) || self.begun.elapsed() < PATIENCE {
             return;
         }
         let progress = progress();
