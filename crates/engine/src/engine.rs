@@ -248,8 +248,7 @@ impl Engine {
         packet: &PacketInfo<'_>,
         output: &mut dyn Output,
     ) {
-        let found =
-            self.table.find_flow(Protocol::Tcp, envelope, segment.source_port, segment.destination_port);
+        let found = self.table.find_flow(Protocol::Tcp, envelope, segment.source_port, segment.destination_port);
         let Some((id, direction)) = found else { return };
         let Some(tracked) = self.flows.get_mut(id.slot()).and_then(Option::as_mut) else { return };
         if tracked.doubtful.is_empty() {
@@ -348,7 +347,8 @@ impl Engine {
             verdict: Verdict::Accept,
             alerts: 0,
         };
-        let mut tracked = Box::new(Tracked { flow, inspection: Inspection::None, verified: [false; 2], doubtful: Vec::new() });
+        let mut tracked =
+            Box::new(Tracked { flow, inspection: Inspection::None, verified: [false; 2], doubtful: Vec::new() });
         match protocol {
             Some(protocol) => self.inspect(&mut tracked, protocol, start),
             None if self.settings.recognise && key.protocol == Protocol::Tcp && !midstream => {

@@ -390,13 +390,13 @@ impl Formula {
             Formula::Join { list, slot, separator } => {
                 let mut joined = Vec::new();
                 for index in 0..host.count(*list) {
-                    if let Value::Bytes(bytes) = host.element(*list, index, *slot) {
-                        if !bytes.is_empty() {
-                            if !joined.is_empty() {
-                                joined.extend_from_slice(separator);
-                            }
-                            joined.extend_from_slice(&bytes);
+                    if let Value::Bytes(bytes) = host.element(*list, index, *slot)
+                        && !bytes.is_empty()
+                    {
+                        if !joined.is_empty() {
+                            joined.extend_from_slice(separator);
                         }
+                        joined.extend_from_slice(&bytes);
                     }
                 }
                 Value::Bytes(Cow::Owned(joined))
