@@ -41,19 +41,21 @@ status=0
 for target in "${targets[@]}"; do
     mkdir -p "found/$target" "grown/$target"
     options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1)
-    options+=(-artifact_prefix="found/$target/" -verbosity="${FUZZ_VERBOSITY:-0}")
+    options+=(-artifact_prefix="found/$target/" -verbosity="${FUZZ_VERBOSITY:-0}" -print_funcs=0)
     case $target in
         grammars | layout) options+=(-dict=grammar.dict -max_len=8192) ;;
         policies | expressions) options+=(-dict=policy.dict) ;;
         smtp) options+=(-dict=smtp.dict) ;;
     esac
     log="found/$target.log"
-    if "$target_dir/$host/release/$target" "${options[@]}" "grown/$target" "corpus/$target" >"$log" 2>&1; then
+    ended=0
+    "$target_dir/$host/release/$target" "${options[@]}" "grown/$target" "corpus/$target" >"$log" 2>&1 || ended=$?
+    if [ "$ended" -eq 0 ]; then
         runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
         echo "$target: $runs executions in $seconds s, nothing found"
     else
         status=1
-        echo "$target: FOUND something; see fuzz/$log and fuzz/found/$target/" >&2
+        echo "$target: FOUND something (exit status $ended); see fuzz/$log and fuzz/found/$target/" >&2
         tail -n 15 "$log" >&2
     fi
 done

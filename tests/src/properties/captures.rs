@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read};
 
-use portcullis_capture::{CaptureFile, CaptureWriter, Packet, limits};
+use portcullis_capture::{CaptureError, CaptureFile, CaptureWriter, Packet, limits};
 use portcullis_wire::{LinkType, Timestamp};
 
 /// A capture gives the same packets and the same error whether it is read at once or in small pieces; packets stay below the
@@ -42,7 +42,7 @@ fn read(input: impl Read + Send + 'static) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut capture = match CaptureFile::from_reader("any", input) {
         Ok(capture) => capture,
-        Err(error) => return vec![Line::Error(error.to_string())],
+        Err(error) => return vec![Line::Error(said(&error))],
     };
     let mut number = 0;
     let mut errors = 0;
@@ -64,12 +64,21 @@ fn read(input: impl Read + Send + 'static) -> Vec<Line> {
             Err(error) => {
                 errors += 1;
                 assert!(errors <= limits::INTERFACES, "errors for ever");
-                lines.push(Line::Error(error.to_string()));
+                lines.push(Line::Error(said(&error)));
             }
         }
     }
     assert!(matches!(capture.next(), Ok(None)), "something behind the end");
     lines
+}
+
+/// The message of an error, but for the place in compressed data, which is only ever near.
+fn said(error: &CaptureError) -> String {
+    let message = error.to_string();
+    match message.split_once(" near byte ") {
+        Some((before, behind)) => format!("{before} near {}", behind.trim_start_matches(|c: char| c.is_ascii_digit())),
+        None => message,
+    }
 }
 
 /// Hands out a few octets at a time.
