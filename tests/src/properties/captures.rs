@@ -58,7 +58,7 @@ fn read(input: impl Read + Send + 'static) -> Vec<Line> {
                     link: packet.link,
                     data: packet.data.to_vec(),
                     missing: packet.missing(),
-                    comments: packet.comments.clone().map(|comment| comment.to_string()).collect(),
+                    comments: packet.comments.map(|comment| comment.to_string()).collect(),
                 });
             }
             Err(error) => {
@@ -72,11 +72,12 @@ fn read(input: impl Read + Send + 'static) -> Vec<Line> {
     lines
 }
 
-/// The message of an error, but for the place in compressed data, which is only ever near.
+/// The message of an error; of damaged compression only that it is damaged, since the place is only ever near, and the reason
+/// that the library gives depends on how far it had come.
 fn said(error: &CaptureError) -> String {
     let message = error.to_string();
-    match message.split_once(" near byte ") {
-        Some((before, behind)) => format!("{before} near {}", behind.trim_start_matches(|c: char| c.is_ascii_digit())),
+    match message.split_once(" are damaged near byte ") {
+        Some((before, _)) => format!("{before} are damaged"),
         None => message,
     }
 }

@@ -12,13 +12,13 @@ use crate::script::{Lines, Step};
 /// Announces what follows in the octets of a conversation; twice, it stands for itself.
 const MARK: u8 = 0xff;
 
-/// Runs `grammars/smtp.grammar` over a conversation as [`encode`] writes it; see [`converse`].
+/// Runs `grammars/smtp.grammar` over a conversation as [`encode`] writes it; see `converse`.
 pub fn smtp(octets: &[u8]) {
     static PROGRAM: OnceLock<Program> = OnceLock::new();
     talk(PROGRAM.get_or_init(|| shipped("smtp")), octets);
 }
 
-/// Runs `grammars/dns.grammar` over a conversation as [`encode`] writes it; see [`converse`].
+/// Runs `grammars/dns.grammar` over a conversation as [`encode`] writes it; see `converse`.
 pub fn dns(octets: &[u8]) {
     static PROGRAM: OnceLock<Program> = OnceLock::new();
     talk(PROGRAM.get_or_init(|| shipped("dns")), octets);
