@@ -54,11 +54,14 @@ impl Dialogue {
                         cursor.state = *state;
                     }
                 }
+                // The machine ends when it comes there: the answers to what stands before are still to come.
                 Some(Target::Fail(_) | Target::Finish(_)) => {
-                    self.go(context, direction, target.unwrap_or(&Target::Stay), details);
-                    return;
+                    let end = program.finish_state();
+                    if let Some(cursor) = &mut self.side_mut(direction).cursor {
+                        cursor.state = end;
+                    }
                 }
-                _ => {}
+                Some(Target::Stay) | None => {}
             }
             self.ahead.push_back(Ahead {
                 event,
@@ -105,6 +108,9 @@ impl Dialogue {
     }
 
     /// Finds the rule for a trigger at the direction's position and does what it says; gives its target.
+    ///
+    /// Ahead of the machine it is not known what the rule will be, only which grammar follows: what it reports is left
+    /// to [`Dialogue::replay`]. Channels are closed at once, because what comes next would be taken for a part of them.
     fn run_rule<'p>(
         &mut self,
         context: &mut Context<'p>,
@@ -113,8 +119,12 @@ impl Dialogue {
         details: &Details<'_>,
     ) -> Option<&'p Target> {
         let transition = self.select(context.program, self.position(direction), direction, trigger, details)?;
+        let is_ahead = self.side(direction).cursor.is_some() && matches!(trigger, Trigger::Event(_));
         for action in &transition.actions {
-            self.act(context, direction, action, details);
+            match action {
+                Action::Anomaly(_) | Action::Should { .. } if is_ahead => {}
+                action => self.act(context, direction, action, details),
+            }
         }
         Some(&transition.target)
     }
@@ -172,8 +182,12 @@ impl Dialogue {
                     self.anomaly(context, direction, *anomaly, details);
                 }
             }
-            Action::Close(channel) => self.end_channel(context, direction, *channel, true),
-            Action::Abort(channel) => self.end_channel(context, direction, *channel, false),
+            Action::Close(channel) | Action::Abort(channel) => {
+                let opened_ahead = self.channels.get(usize::from(channel.0)).is_some_and(|channel| channel.ahead);
+                if self.side(direction).cursor.is_some() || !opened_ahead {
+                    self.end_channel(context, direction, *channel, matches!(action, Action::Close(_)));
+                }
+            }
             Action::Set { slot, value } => {
                 let value = value.value(&self.host(program, self.position(direction), direction, details)).as_number();
                 if let Some(number) = value {
@@ -297,14 +311,17 @@ impl Dialogue {
                 match self.ahead.pop_front() {
                     Some(ahead) => self.replay(context, direction, &ahead),
                     // The machine has come to where this side is.
-                    None => self.side_mut(direction).cursor = None,
+                    None => {
+                        self.side_mut(direction).cursor = None;
+                        self.channels.iter_mut().for_each(|channel| channel.ahead = false);
+                    }
                 }
             }
         }
     }
 
-    /// The machine comes to a record that was parsed ahead. Its event was raised, its anomalies reported and its
-    /// channels closed when it was parsed; what is left is its way through the machine.
+    /// The machine comes to a record that was parsed ahead. Its event was raised, its own anomalies reported and its
+    /// channels closed when it was parsed; what is left is its way through the machine, and what the rule reports.
     fn replay(&mut self, context: &mut Context<'_>, direction: Direction, ahead: &Ahead) {
         let program = context.program;
         let mut run = mem::take(&mut context.scratch.replay);
@@ -323,18 +340,40 @@ impl Dialogue {
             self.core.flow.keep(&program.protocol, ahead.event, record);
         }
         let trigger = Trigger::Event(ahead.event);
+        let streams = program.protocol.streams.iter().filter(|stream| stream.events.end == ahead.event);
+        for channel in streams.filter_map(|stream| stream.channel) {
+            if let Some(channel) = self.channels.get_mut(usize::from(channel.0)) {
+                channel.ahead = false;
+            }
+        }
         if let Some(transition) = self.select(program, &self.core, direction, trigger, &details) {
             for action in &transition.actions {
-                if let Action::Set { slot, value } = action {
-                    let value = value.value(&self.host(program, &self.core, direction, &details)).as_number();
-                    if let Some(number) = value {
-                        self.core.flow.set_number(*slot, number);
+                let host = self.host(program, &self.core, direction, &details);
+                match action {
+                    Action::Anomaly(anomaly) => self.report(context, *anomaly, &host),
+                    Action::Should { test, anomaly } if !test.test(&host).possible() => {
+                        self.report(context, *anomaly, &host);
                     }
+                    Action::Set { slot, value } => {
+                        if let Some(number) = value.value(&host).as_number() {
+                            self.core.flow.set_number(*slot, number);
+                        }
+                    }
+                    Action::Should { .. } | Action::Close(_) | Action::Abort(_) => {}
                 }
             }
             self.go(context, direction, &transition.target, &details);
         }
         context.scratch.replay = run;
+    }
+
+    /// Reports an anomaly where the machine is, not where a side is ahead of it.
+    fn report(&self, context: &mut Context<'_>, anomaly: AnomalyId, host: &Event<'_>) {
+        let kind = EventKind::Anomaly(anomaly);
+        let Some(id) = context.program.event_of(kind) else { return };
+        if context.sink.wants(id) {
+            context.sink.event(&Event { id, kind, ..*host });
+        }
     }
 
     /// Octets of the records that were parsed ahead.

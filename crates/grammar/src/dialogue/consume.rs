@@ -76,6 +76,12 @@ impl Dialogue {
                     _ if rest.is_empty() => None,
                     _ if self.side(direction).search.is_some() => self.search(context, direction, rest),
                     Resolved::Stream(_) | Resolved::Undecided => None,
+                    Resolved::Nothing if self.side(direction).cursor.is_some() => {
+                        match self.hold_back(context, direction, rest.len()) {
+                            true => continue,
+                            false => None,
+                        }
+                    }
                     Resolved::Nothing => {
                         self.out_of_turn(context, direction, rest.len());
                         Some(rest.len())
@@ -115,6 +121,15 @@ impl Dialogue {
             self.overrun(context, direction, "", &reason);
         }
         false
+    }
+
+    /// What comes next ends the conversation, but the machine is not there yet: it waits. Gives whether the machine has
+    /// come nearer.
+    fn hold_back(&mut self, context: &mut Context<'_>, direction: Direction, octets: usize) -> bool {
+        match context.program.expect(self.core.state, direction) {
+            Some(Expect::Waits { max }) => self.wait(context, direction, octets, *max),
+            _ => false,
+        }
     }
 
     /// A bound was met that leaves the conversation without a way on, unless a rule knows one.
@@ -279,6 +294,10 @@ impl Dialogue {
                 self.accept(context, direction, expected, then, &run, replay);
             }
             Outcome::Need => {}
+            Outcome::Failed(_) if self.side(direction).cursor.is_some() && !over => {
+                context.scratch.run = run;
+                return self.hold_back(context, direction, rest.len()).then_some(0);
+            }
             Outcome::Failed(error) => self.refuse(context, direction, expected, length, &error),
         }
         let side = self.side_mut(direction);
@@ -330,6 +349,10 @@ impl Dialogue {
                 let error = ParseError { at: 0, text: "a record of no octets".into() };
                 self.refuse_for_good(context, direction, expected, &error);
                 rest.len()
+            }
+            Outcome::Failed(_) if self.side(direction).cursor.is_some() => {
+                context.scratch.run = run;
+                return self.hold_back(context, direction, rest.len()).then_some(0);
             }
             Outcome::Failed(error) => {
                 self.refuse_for_good(context, direction, expected, &error);

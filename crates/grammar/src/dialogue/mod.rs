@@ -72,6 +72,8 @@ enum Status {
 #[derive(Clone, Copy, Debug, Default)]
 struct Channel {
     open: bool,
+    /// Opened by a side that is ahead of the machine, which cannot end it before it comes there.
+    ahead: bool,
     size: u64,
 }
 
@@ -170,6 +172,13 @@ impl Dialogue {
         let mut context = Context { program, scratch, sink };
         for direction in Direction::BOTH {
             self.take_end(&mut context, direction);
+        }
+        // Answers that never came are taken for given, so that what was asked is judged where it belongs.
+        while self.status == Status::Talking && !self.ahead.is_empty() {
+            let waiting = Direction::BOTH.into_iter().find(|direction| self.side(*direction).cursor.is_some());
+            if !waiting.is_some_and(|waiting| self.assume(&mut context, waiting)) {
+                break;
+            }
         }
         if self.status == Status::Talking {
             self.stop(&mut context, Direction::Up, Status::Finished, "");
@@ -349,9 +358,11 @@ impl Dialogue {
         data: &[u8],
     ) {
         let Some(events) = Self::channel_events(context, id) else { return };
+        let is_ahead = self.side(direction).cursor.is_some();
         let Some(channel) = self.channels.get_mut(usize::from(id.0)) else { return };
         let opens = !channel.open;
         channel.open = true;
+        channel.ahead |= opens && is_ahead;
         channel.size = channel.size.saturating_add(data.len() as u64);
         if opens {
             self.emit(context, direction, events.start, &Details { offset, ..Details::default() });

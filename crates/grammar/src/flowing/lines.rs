@@ -245,10 +245,10 @@ impl Lines {
             self.length = 0;
         } else {
             self.length = self.length.saturating_add(1);
-            if let Some((most, anomaly)) = form.long {
-                if self.length > u64::from(most) + u64::from(crlf && octet == b'\r') && octet != b'\n' {
-                    self.report_long(form, anomaly, at + 1, self.length, out);
-                }
+            if let Some((most, anomaly)) = form.long
+                && self.length > u64::from(most) + u64::from(crlf && octet == b'\r')
+            {
+                self.report_long(form, anomaly, at + 1, self.length, out);
             }
         }
         false
@@ -299,7 +299,7 @@ impl Lines {
             Look::Mark { canonical: true, matched } if octet == b'\n' && whole(matched) && !crlf => Look::Text,
             Look::Mark { matched, .. } if octet == b'\n' && whole(matched) => {
                 self.report_lookalike(form, at, out);
-                Look::Break { canonical: false }
+                canonical_break
             }
             Look::MarkCr { canonical: true } if octet == b'\n' && crlf => Look::Text,
             Look::MarkCr { .. } => {
@@ -320,11 +320,11 @@ impl Lines {
     }
 
     fn report_lookalike<'a>(&mut self, form: &Form<'_>, at: usize, out: &mut dyn FnMut(Piece<'a>)) {
-        if let Some(anomaly) = form.lookalikes {
-            if self.reported.lookalikes < MAX_LOOKALIKES {
-                self.reported.lookalikes += 1;
-                out(Piece::Anomaly(anomaly, position(at)));
-            }
+        if let Some(anomaly) = form.lookalikes
+            && self.reported.lookalikes < MAX_LOOKALIKES
+        {
+            self.reported.lookalikes += 1;
+            out(Piece::Anomaly(anomaly, position(at)));
         }
     }
 }

@@ -9,13 +9,16 @@
 //! | `value` | values that own what they say, and how formulas read them |
 //! | `record` | records, by recursion over the items of the model |
 //! | `stream` | streams, over all of their octets at once |
+//! | `dialogue` | conversations in lock-step |
 
+mod dialogue;
 mod record;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod value;
 
+pub use dialogue::{Heard, converse};
 pub use record::{Extent, Parsed, Reading, read};
 pub use stream::{Flowed, flow};
 pub use value::{Fields, Leaf, flow_fields};

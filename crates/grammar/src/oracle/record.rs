@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
     }
 
     fn whole_octets(&self) -> Step<usize> {
-        if self.bits % 8 == 0 { Ok(self.at()) } else { wrong("inside an octet") }
+        if self.bits.is_multiple_of(8) { Ok(self.at()) } else { wrong("inside an octet") }
     }
 
     fn advance(&mut self, octets: usize) {
@@ -139,10 +139,10 @@ impl<'a> Reader<'a> {
     /// The next octets, all of which have to be there.
     fn take(&mut self, count: usize, window: Window) -> Step<&'a [u8]> {
         let at = self.whole_octets()?;
-        if let Some(last) = count.checked_sub(1) {
-            if self.peek(last, window)?.is_none() {
-                return wrong("octets are missing");
-            }
+        if let Some(last) = count.checked_sub(1)
+            && self.peek(last, window)?.is_none()
+        {
+            return wrong("octets are missing");
         }
         self.advance(count);
         Ok(self.octets.get(at..at + count).unwrap_or_default())

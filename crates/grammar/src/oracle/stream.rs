@@ -52,7 +52,7 @@ pub fn flow(stream: &Stream, newline: &Newline, size: u64, octets: &[u8]) -> Flo
                     let line = line.strip_suffix(ending(newline)).unwrap_or(line);
                     // The last octet may be the beginning of the newline.
                     let open = *end == octets.len() && line.len() == *end - **start;
-                    let undecided = open && newline.crlf && (line.ends_with(b"\r") || line.ends_with(b"\n"));
+                    let undecided = open && newline.crlf && line.ends_with(b"\r");
                     line.len() - usize::from(undecided) > most
                 });
                 anomalies.extend(too_long.map(|(start, _)| (*anomaly, start + most)));
@@ -96,7 +96,7 @@ fn lines(text: &[u8], remove: Option<u8>, newline: &Newline, octets: &[u8]) -> F
         }
         let end = starts.get(index + 1).copied().unwrap_or(octets.len());
         let line = &octets[*start..end];
-        let hidden = usize::from(line.first().is_some() && line.first().copied() == remove);
+        let hidden = usize::from(!line.is_empty() && line.first().copied() == remove);
         flowed.content.extend_from_slice(&line[hidden..]);
     }
     flowed

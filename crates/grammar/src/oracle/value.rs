@@ -43,6 +43,19 @@ impl Leaf {
         }
     }
 
+    /// The value by itself.
+    pub(super) fn into_value<'a>(self) -> Value<'a> {
+        match self {
+            Leaf::Absent => Value::Absent,
+            Leaf::Unknown => Value::Unknown,
+            Leaf::Boolean(value) => Value::Boolean(value),
+            Leaf::Number(number) => Value::Number(number),
+            Leaf::Text(text) => Value::Bytes(text.into()),
+            Leaf::Address(address) => Value::Address(address),
+            Leaf::List(_) => Value::Boolean(true),
+        }
+    }
+
     /// What a computed field keeps of a value: what cannot be known is not there.
     pub fn of(value: &Value<'_>) -> Leaf {
         match value {

@@ -79,10 +79,10 @@ impl Program {
 
     fn survey_record(&mut self, expected: &Expected, direction: usize) {
         self.says(expected.event, direction);
-        if let Some(matching) = &expected.matches {
-            if !self.matchings.iter().any(|other| other.question == matching.question) {
-                self.matchings.push(matching.clone());
-            }
+        if let Some(matching) = &expected.matches
+            && !self.matchings.iter().any(|other| other.question == matching.question)
+        {
+            self.matchings.push(matching.clone());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::models::{SPAN, field, protocol, record, rule};
 use super::records::{agree, all_cuts};
+use super::streams::agree_about;
 use crate::model::{Delimiter, End, Item, Many, Newline, RuleId, RuleKind, Shape};
 
 fn until(delimiter: &[u8], or_end: bool, quote: Option<u8>, max: u32) -> Shape {
@@ -53,4 +54,26 @@ fn a_depth_counts_levels_of_a_rule_within_itself_wherever_it_stands() {
             agree(&made, octets, &all_cuts(octets.len(), &[]));
         }
     }
+}
+
+const LF: Newline = Newline { crlf: false, lf: true, bare_lf: None, lf_span: None, bare_cr: None, nul: None };
+const CRLF: Newline = Newline { crlf: true, lf: true, bare_lf: None, lf_span: None, bare_cr: None, nul: None };
+
+/// Where lines end with LF alone, the end of a mail was reported as what only looks like it, and `CR LF . CR LF` was not.
+#[test]
+fn other_ends_are_those_that_the_newline_of_the_grammar_does_not_make() {
+    for text in [&b"a\n.\n"[..], b".\n", b".\r\n", b"\r.\n.\n", b"\n.\r.\n"] {
+        agree_about(&[b"."], LF, text);
+    }
+}
+
+/// Whether the first octet over the bound of a line was reported depended on whether more octets came with it, a bare
+/// LF was not counted there, and a CR counted as half a newline where LF alone ends lines.
+#[test]
+fn a_long_line_is_reported_at_the_first_octet_over_its_bound() {
+    for text in [&b"\n\r\n\r\n\0\r\n\n\n\nxxx"[..], b"xxx.\n\n\n", b"xxxxx\r\n", b"xxxxxx\r\n", b"xxxxx\r", b"xxxxx\rx"]
+    {
+        agree_about(&[b"."], CRLF, text);
+    }
+    agree_about(&[b"."], LF, b"\r\rxxx\r\n.\r\n");
 }

@@ -60,6 +60,24 @@ fn make(choices: &mut Choices<'_>) -> (Stream, Newline) {
     (Stream { name: "stream".into(), source, remove_leading, channel: None, events, span: SPAN }, newline)
 }
 
+/// Fails unless streams up to these lines, with lookalikes and lines over 5 octets reported, agree about a text.
+pub(super) fn agree_about(ends: &[&[u8]], newline: Newline, text: &[u8]) {
+    for end in ends {
+        let source =
+            Source::Lines { text: (*end).into(), lookalikes: Some(AnomalyId(3)), long: Some((5, AnomalyId(4))) };
+        let events = StreamEvents { start: EventId(0), chunk: EventId(1), end: EventId(2) };
+        let stream = Stream { name: "s".into(), source, remove_leading: Some(b'.'), channel: None, events, span: SPAN };
+        let mut expected = flow(&stream, &newline, 7, text);
+        expected.anomalies.sort_unstable();
+        let singles: Vec<&[u8]> = text.chunks(1).collect();
+        for cut in 0..text.len() {
+            let (one, two) = text.split_at(cut);
+            assert_eq!(run(&stream, &newline, &[one, two]), expected, "\"{}\" cut at {cut}", text.escape_ascii());
+        }
+        assert_eq!(run(&stream, &newline, &singles), expected, "\"{}\" octet by octet", text.escape_ascii());
+    }
+}
+
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         4 => Just(&b"\r\n"[..]), 1 => Just(&b"\n"[..]), 1 => Just(&b"\r"[..]), 3 => Just(&b"."[..]),
