@@ -236,7 +236,9 @@ fn open_reader(buffer: &mut ReadBuffer, name: &FileName) -> Result<Reader, OpenF
         )),
         None if available == 0 => Err(OpenFault::Named(CaptureError::Empty { file: name.clone(), compression })),
         None => {
-            let looks_like = detect::describe(first);
+            // A pipe may hand out less at a time than is looked at, and the message must not depend on that.
+            let available = buffer.ensure(limits::SNIFF_BYTES).min(limits::SNIFF_BYTES);
+            let looks_like = detect::describe(buffer.peek(available).unwrap_or_default());
             Err(OpenFault::Named(CaptureError::NotACapture { file: name.clone(), compression, looks_like }))
         }
     }

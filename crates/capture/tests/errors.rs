@@ -403,3 +403,25 @@ fn a_read_that_fails() {
     let error = CaptureFile::from_reader("disk.pcap", Failing(std::io::Cursor::new(vec![]))).unwrap_err();
     assert!(matches!(error, CaptureError::Open { .. }), "{error:?}");
 }
+
+/// Found by the fuzzer: a pipe hands out less at a time, and the message showed as much as had come.
+#[test]
+fn what_a_file_looks_like_does_not_depend_on_how_it_arrives() {
+    struct OneByOne(std::vec::IntoIter<u8>);
+    impl std::io::Read for OneByOne {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            match (self.0.next(), buffer.first_mut()) {
+                (Some(byte), Some(first)) => {
+                    *first = byte;
+                    Ok(1)
+                }
+                _ => Ok(0),
+            }
+        }
+    }
+    for content in [b"\x0a\x0d\x0a\x0d\x0d\x0a\x1c\x00 and more".as_slice(), b"{\"event_type\":\"alert\"}", b"Hello"] {
+        let whole = CaptureFile::from_reader("it", std::io::Cursor::new(content.to_vec())).err().unwrap();
+        let slow = CaptureFile::from_reader("it", OneByOne(content.to_vec().into_iter())).err().unwrap();
+        assert_eq!(whole.to_string(), slow.to_string());
+    }
+}
