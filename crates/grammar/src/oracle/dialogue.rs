@@ -9,16 +9,15 @@
 
 use std::collections::VecDeque;
 
-use portcullis_lang::scheme::event_slots;
-use portcullis_lang::{AnomalyId, Direction, EventId, EventKind, Formula, Host, Place, Scope, StateId, Value, is_in};
+use portcullis_lang::{AnomalyId, Direction, EventId, EventKind, Formula, StateId, Value, is_in};
 
 use super::record::{Extent, Parsed, Reading, odd_octets, read};
+use super::stage::{Scene, Stage, begins, matching_of};
 use super::stream::flow;
 use super::value::{Fields, Leaf, View, flow_fields, put};
 use crate::limits::MAX_KEPT_TEXT;
 use crate::model::{
-    Action, ChannelId, Expect, Expected, First, Next, Protocol, RuleKind, Source, State, StreamId, Target, Transition,
-    Trigger,
+    Action, ChannelId, Expect, Expected, Protocol, RuleKind, Source, State, StreamId, Target, Transition, Trigger,
 };
 
 /// One event.
@@ -106,28 +105,16 @@ struct InStream {
     told: Vec<(AnomalyId, usize)>,
 }
 
-struct Lockstep<'p> {
-    protocol: &'p Protocol,
-    state: StateId,
-    flow: Fields,
+pub(super) struct Lockstep<'p> {
+    pub(super) protocol: &'p Protocol,
+    pub(super) state: StateId,
+    pub(super) flow: Fields,
     ears: [Ear; 2],
     /// What open channels carry.
     channels: Vec<Option<Vec<u8>>>,
     questions: VecDeque<(EventId, Leaf)>,
     over: Option<Over>,
     heard: Vec<Heard>,
-}
-
-/// What formulas of the machine see of what happens.
-#[derive(Clone, Default)]
-struct Scene {
-    fields: Option<Fields>,
-    raw: Vec<u8>,
-    offset: u64,
-    size: u64,
-    name: String,
-    reason: String,
-    complete: bool,
 }
 
 impl<'p> Lockstep<'p> {
@@ -139,7 +126,7 @@ impl<'p> Lockstep<'p> {
         &mut self.ears[direction.index()]
     }
 
-    fn rest(&self, direction: Direction) -> &[u8] {
+    pub(super) fn rest(&self, direction: Direction) -> &[u8] {
         let ear = self.ear(direction);
         &ear.octets[ear.at..]
     }
@@ -648,105 +635,5 @@ impl<'p> Lockstep<'p> {
             state: self.state,
             flow: self.flow.clone(),
         });
-    }
-}
-
-/// What the formulas of the machine see.
-struct Stage<'a> {
-    talk: &'a Lockstep<'a>,
-    direction: Direction,
-    scene: &'a Scene,
-}
-
-impl Stage<'_> {
-    fn view(&self) -> View<'_> {
-        View { record: self.scene.fields.as_ref(), element: None, flow: &self.talk.flow, raw: &self.scene.raw }
-    }
-
-    fn waiting(&self, direction: Direction) -> Value<'_> {
-        // What stands behind a record in its own direction was not asked for either, but nobody is late yet.
-        let octets = if direction == self.direction { 0 } else { self.talk.rest(direction).len() };
-        Value::Number(i64::try_from(octets).unwrap_or(i64::MAX))
-    }
-}
-
-impl Host for Stage<'_> {
-    fn read(&self, place: Place) -> Value<'_> {
-        let number = |value: u64| Value::Number(i64::try_from(value).unwrap_or(i64::MAX));
-        match (place.scope, place.slot) {
-            (Scope::Event, event_slots::STATE) => {
-                let state = self.talk.protocol.scheme.states.get(usize::from(self.talk.state.0));
-                Value::bytes(state.map_or(b"", |state| state.as_bytes()))
-            }
-            (Scope::Event, event_slots::REASON) => Value::bytes(self.scene.reason.as_bytes()),
-            (Scope::Event, event_slots::OFFSET) => number(self.scene.offset),
-            (Scope::Event, event_slots::SIZE) => number(self.scene.size),
-            (Scope::Event, event_slots::SIDE) => Value::bytes(match self.direction {
-                Direction::Up => b"client",
-                Direction::Down => b"server",
-            }),
-            (Scope::Event, event_slots::RECORD) => Value::bytes(self.scene.name.as_bytes()),
-            (Scope::Event, event_slots::UP_WAITING) => self.waiting(Direction::Up),
-            (Scope::Event, event_slots::DOWN_WAITING) => self.waiting(Direction::Down),
-            (Scope::Event, event_slots::COMPLETE) => Value::Boolean(self.scene.complete),
-            (Scope::Event, _) => Value::Absent,
-            _ => Leaf::of(&self.view().read(place)).into_value(),
-        }
-    }
-
-    fn count(&self, list: Place) -> u32 {
-        self.view().count(list)
-    }
-
-    fn element(&self, list: Place, index: u32, slot: u16) -> Value<'_> {
-        Leaf::of(&self.view().element(list, index, slot)).into_value()
-    }
-}
-
-/// How the answer to a question finds it, if the expectation is that answer.
-fn matching_of(expect: &Expect, question: EventId) -> Option<&crate::model::Matching> {
-    match expect {
-        Expect::Record(expected) => expected.matches.as_ref().filter(|matching| matching.question == question),
-        Expect::Then(expected, then) => {
-            let own = expected.matches.as_ref().filter(|matching| matching.question == question);
-            own.or_else(|| matching_of(then, question))
-        }
-        Expect::Choose { arms, otherwise, .. } => {
-            let arm = arms.iter().find_map(|(_, expect)| matching_of(expect, question));
-            arm.or_else(|| matching_of(otherwise, question))
-        }
-        Expect::First { arms, otherwise } => {
-            let arm = arms.iter().find_map(|(_, expect)| matching_of(expect, question));
-            arm.or_else(|| matching_of(otherwise, question))
-        }
-        Expect::Nothing | Expect::Waits { .. } | Expect::Stream(_) => None,
-    }
-}
-
-/// Whether octets begin with one of the prefixes; nothing if more of them have to come before it can be told.
-fn begins(first: &First, octets: &[u8], more: bool) -> Option<bool> {
-    let fits = |prefix: &crate::model::Prefix| {
-        let literal = &prefix.literal;
-        for (at, wanted) in literal.bytes.iter().enumerate() {
-            match octets.get(at) {
-                Some(octet) if octet == wanted || (literal.fold && octet.eq_ignore_ascii_case(wanted)) => {}
-                Some(_) => return Some(false),
-                None => return if more { None } else { Some(false) },
-            }
-        }
-        match (&prefix.next, octets.get(literal.bytes.len())) {
-            (Next::Any, _) => Some(true),
-            (_, None) if more => None,
-            (Next::End, octet) => Some(octet.is_none()),
-            (Next::Class(set), octet) => Some(octet.is_some_and(|octet| set.contains(*octet))),
-        }
-    };
-    let answers: Vec<Option<bool>> = first.prefixes.iter().map(fits).collect();
-    if answers.contains(&Some(true)) {
-        Some(true)
-    } else if answers.contains(&None) {
-        None
-    } else {
-        Some(false)
     }
 }

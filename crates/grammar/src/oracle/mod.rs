@@ -10,9 +10,11 @@
 //! | `record` | records, by recursion over the items of the model |
 //! | `stream` | streams, over all of their octets at once |
 //! | `dialogue` | conversations in lock-step |
+//! | `stage` | what the machine of a conversation looks at |
 
 mod dialogue;
 mod record;
+mod stage;
 mod stream;
 #[cfg(test)]
 mod tests;
