@@ -18,7 +18,7 @@ impl Dialogue {
         let side = self.side_mut(direction);
         side.seen = side.seen.saturating_add(octets.len() as u64);
         if side.held.is_empty() {
-            let used = self.consume(context, direction, octets);
+            let used = self.consume(context, direction, octets, true);
             let rest = octets.get(used..).unwrap_or_default();
             if self.status == Status::Talking {
                 self.side_mut(direction).held.extend_from_slice(rest);
@@ -26,20 +26,23 @@ impl Dialogue {
         } else {
             side.held.extend_from_slice(octets);
         }
-        self.go_on_from(context, direction.other());
+        self.go_on_from(context, direction.other(), Some(direction));
     }
 
     /// Lets both sides go on with what they hold, for as long as anything comes of it.
     pub(super) fn go_on(&mut self, context: &mut Context<'_>) {
-        self.go_on_from(context, Direction::Up);
+        self.go_on_from(context, Direction::Up, None);
     }
 
-    fn go_on_from(&mut self, context: &mut Context<'_>, first: Direction) {
+    /// The octets of the side that has just spoken are younger than what the other one holds: between its records the other
+    /// goes as far as it can, as if each record had come by itself.
+    fn go_on_from(&mut self, context: &mut Context<'_>, first: Direction, spoke: Option<Direction>) {
         let mut idle = 0;
         let mut direction = first;
         while idle < 2 && self.status == Status::Talking {
             let mut held = mem::take(&mut self.side_mut(direction).held);
-            let used = if held.is_empty() { 0 } else { self.consume(context, direction, &held) };
+            let yields = spoke == Some(direction);
+            let used = if held.is_empty() { 0 } else { self.consume(context, direction, &held, yields) };
             if self.status == Status::Talking {
                 held.drain(..used.min(held.len()));
                 self.side_mut(direction).held = held;
@@ -51,10 +54,11 @@ impl Dialogue {
 
     /// Parses as much as can be parsed now and gives how many octets that were. It pauses when an event lets the other
     /// side go on with what it holds: what that says comes first.
-    fn consume(&mut self, context: &mut Context<'_>, direction: Direction, octets: &[u8]) -> usize {
+    fn consume(&mut self, context: &mut Context<'_>, direction: Direction, octets: &[u8], yields: bool) -> usize {
         let mut at = 0;
         let mut advanced = false;
         loop {
+            let state = self.core.state;
             let rest = octets.get(at..).unwrap_or_default();
             if self.status != Status::Talking {
                 self.after_end(context, direction, rest.len());
@@ -96,15 +100,18 @@ impl Dialogue {
             let Some(used) = used else { return at };
             advanced = true;
             at += used;
-            if at < octets.len() && self.other_goes_first(context, direction) {
+            if yields && at < octets.len() && self.other_goes_first(context, direction, self.core.state != state) {
                 return at;
             }
         }
     }
 
-    fn other_goes_first(&self, context: &Context<'_>, direction: Direction) -> bool {
+    /// Whether the other side may now read what it holds: it has waited, or the machine has moved and its octets may mean
+    /// something else.
+    fn other_goes_first(&self, context: &Context<'_>, direction: Direction, moved: bool) -> bool {
         let other = self.side(direction.other());
-        other.stalled && !other.held.is_empty() && !self.core_waits(context.program, direction.other())
+        let waited = || other.stalled && !self.core_waits(context.program, direction.other());
+        !other.held.is_empty() && (moved || waited())
     }
 
     /// Whether a side that has to wait can go on after all.
