@@ -212,3 +212,11 @@ fn numbers() {
     wrong("verb == BDAT and 1 << size > 3", Code::C9);
     wrong("verb == BDAT and size + verb > 3", Code::C11);
 }
+
+/// Found by the fuzzer: a list is neither a condition nor a value, and each was handed to the other for ever.
+#[test]
+fn lists_of_values_alone() {
+    wrong("[\"a\"]", Code::C11);
+    wrong("verb == [\"a\"]", Code::C11);
+    wrong("length of [\"a\"] > 1", Code::C11);
+}

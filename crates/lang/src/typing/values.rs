@@ -40,6 +40,11 @@ impl Checker<'_> {
                 self.split(text, *occurrence, needle, true, facts, absence)
             }
             ExpressionKind::Join(list, separator) => self.join(list, separator),
+            ExpressionKind::List(_) => self.type_error(
+                span,
+                "several values are not one",
+                "something can be `in` them, or contain `any` of them",
+            ),
             ExpressionKind::As { value, conversion, default } => {
                 self.convert(value, conversion, default.as_deref(), facts, absence)
             }
