@@ -416,3 +416,11 @@ fn an_answer_does_not_end_a_mail_that_begins_behind_it() {
     talk.close();
     assert!(talk.news().contains(&"mail cut".to_owned()));
 }
+
+/// The end of a mail that was told ahead let an answer end the next one, which begins behind that answer's command.
+#[test]
+fn an_answer_ends_no_mail_after_the_one_before_it() {
+    let mut talk = greeted();
+    talk.up("BDAT 1 LAST\r\naNOOP\r\nBDAT 5\r\nhello").down("250 ok\r\n421 closing\r\n");
+    assert!(!talk.news().contains(&"mail cut".to_owned()));
+}

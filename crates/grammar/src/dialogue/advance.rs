@@ -183,7 +183,8 @@ impl Dialogue {
                 }
             }
             Action::Close(channel) | Action::Abort(channel) => {
-                let opened_ahead = self.channels.get(usize::from(channel.0)).is_some_and(|channel| channel.ahead);
+                let opened_ahead =
+                    self.channels.get(usize::from(channel.0)).is_some_and(|channel| channel.ahead.is_some());
                 if self.side(direction).cursor.is_some() || !opened_ahead {
                     self.end_channel(context, direction, *channel, matches!(action, Action::Close(_)));
                 }
@@ -313,7 +314,7 @@ impl Dialogue {
                     // The machine has come to where this side is.
                     None => {
                         self.side_mut(direction).cursor = None;
-                        self.channels.iter_mut().for_each(|channel| channel.ahead = false);
+                        self.channels.iter_mut().for_each(|channel| channel.ahead = None);
                     }
                 }
             }
@@ -342,8 +343,9 @@ impl Dialogue {
         let trigger = Trigger::Event(ahead.event);
         let streams = program.protocol.streams.iter().filter(|stream| stream.events.end == ahead.event);
         for channel in streams.filter_map(|stream| stream.channel) {
+            let end = ahead.offset.saturating_add(ahead.size);
             if let Some(channel) = self.channels.get_mut(usize::from(channel.0)) {
-                channel.ahead = false;
+                channel.ahead = channel.ahead.filter(|opened| *opened > end);
             }
         }
         if let Some(transition) = self.select(program, &self.core, direction, trigger, &details) {
@@ -387,14 +389,14 @@ impl Dialogue {
             return false;
         }
         let position = self.position(direction);
-        if let Some(crate::model::Expect::Waits { max }) = program.expect(position.state, direction) {
-            if self.ahead_octets() > *max as usize {
-                return false;
-            }
+        if let Some(crate::model::Expect::Waits { max }) = program.expect(position.state, direction)
+            && self.ahead_octets() > *max as usize
+        {
+            return false;
         }
         let mut first: Option<(StateId, Resolved<'_>)> = None;
         for state in self.ways_on(program, position, direction) {
-            let expect = resolve(program, program.expect(state, direction), &position.flow, &[], true);
+            let expect = resolve(program.expect(state, direction), &position.flow, &[], true);
             match &first {
                 None => first = Some((state, expect)),
                 Some((_, other)) if other.same(&expect) => {}
@@ -435,10 +437,10 @@ impl Dialogue {
                 continue;
             }
             let truth = rule.when.as_ref().map_or(portcullis_lang::Truth::True, |when| when.test(&host));
-            if truth.possible() {
-                if let Some(state) = target_state(&rule.target) {
-                    ways.push(state);
-                }
+            if truth.possible()
+                && let Some(state) = target_state(&rule.target)
+            {
+                ways.push(state);
             }
             // A rule that surely applies to the only kind of answer leaves nothing for those after it.
             if truth.holds() && rule.triggers.len() == 1 && rule.when.is_none() {

@@ -423,10 +423,11 @@ impl Dialogue {
         self.pair(context, direction, expected, &details);
         let before = self.position(direction).state;
         self.apply(context, direction, expected.event, &details, Some(replay));
-        if let Some(Expect::Stream(stream)) = then {
-            if self.status == Status::Talking && self.position(direction).state == before {
-                self.begin_stream(context, direction, *stream);
-            }
+        if let Some(Expect::Stream(stream)) = then
+            && self.status == Status::Talking
+            && self.position(direction).state == before
+        {
+            self.begin_stream(context, direction, *stream);
         }
     }
 

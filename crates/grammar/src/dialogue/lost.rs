@@ -120,7 +120,7 @@ impl Dialogue {
             return false;
         }
         let way = self.ways_on(program, &self.core, waiting).find(|state| {
-            let expect = resolve(program, program.expect(*state, waiting), &self.core.flow, &[], true);
+            let expect = resolve(program.expect(*state, waiting), &self.core.flow, &[], true);
             self.accepts(context, &expect, waiting)
         });
         let Some(state) = way else { return false };
@@ -248,10 +248,10 @@ impl Dialogue {
         let joins = program.protocol.machine.join.iter().map(|join| join.1);
         let mut sought: Vec<&Expected> = Vec::new();
         for event in resync.iter().copied().chain(joins) {
-            if let Some(expected) = program.expected_record(event, direction) {
-                if !sought.iter().any(|other| other.event == expected.event) {
-                    sought.push(expected);
-                }
+            if let Some(expected) = program.expected_record(event, direction)
+                && !sought.iter().any(|other| other.event == expected.event)
+            {
+                sought.push(expected);
             }
         }
         sought

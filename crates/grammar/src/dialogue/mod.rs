@@ -72,8 +72,9 @@ enum Status {
 #[derive(Clone, Copy, Debug, Default)]
 struct Channel {
     open: bool,
-    /// Opened by a side that is ahead of the machine, which cannot end it before it comes there.
-    ahead: bool,
+    /// Octets of the direction before the place where it was opened by a side that is ahead of the machine, which cannot
+    /// end it before it comes there.
+    ahead: Option<u64>,
     size: u64,
 }
 
@@ -307,7 +308,7 @@ impl Dialogue {
     fn expectation<'p>(&self, program: &'p Program, direction: Direction, octets: &[u8], open: bool) -> Resolved<'p> {
         let position = self.position(direction);
         let expect = program.expect(position.state, direction);
-        resolve(program, expect, &position.flow, octets, open)
+        resolve(expect, &position.flow, octets, open)
     }
 
     /// Whether the machine itself, not the cursor, makes a direction wait.
@@ -362,7 +363,9 @@ impl Dialogue {
         let Some(channel) = self.channels.get_mut(usize::from(id.0)) else { return };
         let opens = !channel.open;
         channel.open = true;
-        channel.ahead |= opens && is_ahead;
+        if opens && is_ahead {
+            channel.ahead = Some(offset);
+        }
         channel.size = channel.size.saturating_add(data.len() as u64);
         if opens {
             self.emit(context, direction, events.start, &Details { offset, ..Details::default() });
@@ -413,13 +416,7 @@ impl Resolved<'_> {
     }
 }
 
-fn resolve<'p>(
-    program: &'p Program,
-    expect: Option<&'p Expect>,
-    flow: &FlowValues,
-    octets: &[u8],
-    open: bool,
-) -> Resolved<'p> {
+fn resolve<'p>(expect: Option<&'p Expect>, flow: &FlowValues, octets: &[u8], open: bool) -> Resolved<'p> {
     match expect {
         None | Some(Expect::Nothing) => Resolved::Nothing,
         Some(Expect::Waits { max }) => Resolved::Waits(*max),
@@ -439,17 +436,17 @@ fn resolve<'p>(
                     break;
                 }
             }
-            resolve(program, Some(chosen.unwrap_or(otherwise)), flow, octets, open)
+            resolve(Some(chosen.unwrap_or(otherwise)), flow, octets, open)
         }
         Some(Expect::First { arms, otherwise }) => {
             for (first, expect) in arms {
                 match crate::program::decide(first, octets, open) {
-                    Some(true) => return resolve(program, Some(expect), flow, octets, open),
+                    Some(true) => return resolve(Some(expect), flow, octets, open),
                     Some(false) => {}
                     None => return Resolved::Undecided,
                 }
             }
-            resolve(program, Some(otherwise), flow, octets, open)
+            resolve(Some(otherwise), flow, octets, open)
         }
     }
 }
