@@ -157,10 +157,10 @@ impl EventSink for Lines {
                 let _ = write!(line, " at={} {}", event.offset, event.reason);
             }
         }
-        if let (Some(record), EventKind::Record) = (&event.record, event.kind) {
-            if let Some(kind) = event.scheme().events.get(usize::from(event.id.0)) {
-                fields(&mut line, &kind.layout, record, None);
-            }
+        if let (Some(record), EventKind::Record) = (&event.record, event.kind)
+            && let Some(kind) = event.scheme().events.get(usize::from(event.id.0))
+        {
+            fields(&mut line, &kind.layout, record, None);
         }
         self.lines.push(line);
     }
