@@ -92,13 +92,7 @@ impl Output for Findings {
 
     fn flow_ended(&mut self, flow: &Flow, summary: &FlowSummary, reason: EndReason, packet: &PacketInfo<'_>) {
         let statistics = &summary.statistics;
-        self.lines.push(format!(
-            "{} {} ended {} number={} {statistics:?}",
-            packet.number,
-            flow.key,
-            reason.name(),
-            flow.number
-        ));
+        self.lines.push(format!("{} {} ended {} {statistics:?}", packet.number, flow.key, reason.name()));
     }
 
     fn stream_anomaly(

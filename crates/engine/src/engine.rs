@@ -13,7 +13,7 @@ use portcullis_wire::{
 use smallvec::SmallVec;
 
 use crate::doubtful::{set_aside, settle};
-use crate::flow::{Connection, Conversation, Flow, Inspection, Tracked, Verdict, flow_number};
+use crate::flow::{Connection, Conversation, Flow, Inspection, Tracked, Verdict};
 use crate::grammars::Grammars;
 use crate::inspect::Judge;
 use crate::limits::EngineLimits;
@@ -336,17 +336,8 @@ impl Engine {
         statistics.flows += 1;
         statistics.midstream_flows += u64::from(midstream);
         let protocol = self.grammars.on_port(key.protocol, key.server.port());
-        let flow = Flow {
-            id,
-            number: flow_number(&key, start),
-            key,
-            start,
-            midstream,
-            protocol: None,
-            protocol_name: "",
-            verdict: Verdict::Accept,
-            alerts: 0,
-        };
+        let flow =
+            Flow { id, key, start, midstream, protocol: None, protocol_name: "", verdict: Verdict::Accept, alerts: 0 };
         let mut tracked =
             Box::new(Tracked { flow, inspection: Inspection::None, verified: [false; 2], doubtful: Vec::new() });
         match protocol {

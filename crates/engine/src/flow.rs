@@ -14,9 +14,6 @@ use crate::doubtful::Doubtful;
 pub struct Flow {
     /// Its id in the flow table.
     pub id: FlowId,
-    /// A number of at most 53 bits that is the same in every run over the same packets: made of addresses, ports and the
-    /// time of the first packet.
-    pub number: u64,
     /// Who talks to whom.
     pub key: FlowKey,
     /// Time of the first packet.
@@ -107,27 +104,4 @@ impl Host for Connection<'_> {
     fn element(&self, _list: Place, _index: u32, _slot: u16) -> Value<'_> {
         Value::Absent
     }
-}
-
-/// The number of a flow: the same packets give the same number, in any run and on any machine.
-pub(crate) fn flow_number(key: &FlowKey, start: Timestamp) -> u64 {
-    // FNV-1a: short, and good enough for a name. It is no hash that an attacker could flood, nothing is looked up by it.
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut put = |octets: &[u8]| {
-        for octet in octets {
-            hash = (hash ^ u64::from(*octet)).wrapping_mul(PRIME);
-        }
-    };
-    for side in [key.client, key.server] {
-        match side.ip() {
-            std::net::IpAddr::V4(address) => put(&address.octets()),
-            std::net::IpAddr::V6(address) => put(&address.octets()),
-        }
-        put(&side.port().to_be_bytes());
-    }
-    put(&[u8::from(key.protocol == Protocol::Udp)]);
-    put(&key.vlan.to_be_bytes());
-    put(&start.0.to_be_bytes());
-    (hash ^ (hash >> 53)) & ((1 << 53) - 1)
 }
