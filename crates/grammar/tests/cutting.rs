@@ -88,3 +88,28 @@ fn a_record_that_does_not_parse_has_no_size() {
     let events = any_cut_is_the_same(&program, b"H12Garbage");
     assert!(events.iter().any(|event| event.starts_with("parse_error 3+0")), "{events:?}");
 }
+
+#[test]
+fn a_channel_that_was_given_up_takes_no_more_of_its_stream() {
+    let program = program(
+        "protocol p over tcp port 1
+         line stop max 8 { text: rest }
+         stream body { lines until \".\" | letter }
+         flow { letter: channel }
+         machine { start talk
+             state talk { up body  down stop
+                 on body { close letter } -> talk
+                 on stop { abort letter } -> over
+                 on timeout 5 min -> finish }
+             state over { up stop  down stop  on stop -> over  on timeout 5 min -> finish } }",
+    );
+    let mut lines = Vec::new();
+    let mut sink = |event: &Event<'_>| lines.push(format!("{} {}", event.event_name(), event.complete));
+    let mut scratch = Scratch::default();
+    let mut dialogue = Dialogue::new(&program, false, 0);
+    dialogue.octets(&program, &mut scratch, Direction::Up, b"one\r\n", 0, &mut sink);
+    dialogue.octets(&program, &mut scratch, Direction::Down, b"421\r\n", 0, &mut sink);
+    dialogue.octets(&program, &mut scratch, Direction::Up, b"two\r\n.\r\n", 0, &mut sink);
+    let letters: Vec<&String> = lines.iter().filter(|line| line.starts_with("letter")).collect();
+    assert_eq!(letters, ["letter.start false", "letter.chunk false", "letter false"]);
+}

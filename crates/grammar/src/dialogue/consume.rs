@@ -484,7 +484,8 @@ impl Dialogue {
                     };
                     content = content.saturating_add(details.size);
                     self.emit(context, direction, stream.events.chunk, &details);
-                    if let Some(channel) = stream.channel {
+                    // The beginning of the stream has opened it. Closed since, by what the other side said, it takes no more.
+                    if let Some(channel) = stream.channel.filter(|channel| self.is_open(*channel)) {
                         self.feed_channel(context, direction, channel, base, data);
                     }
                 }

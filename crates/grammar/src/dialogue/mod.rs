@@ -376,6 +376,10 @@ impl Dialogue {
         }
     }
 
+    fn is_open(&self, id: ChannelId) -> bool {
+        self.channels.get(usize::from(id.0)).is_some_and(|channel| channel.open)
+    }
+
     fn end_channel(&mut self, context: &mut Context<'_>, direction: Direction, id: ChannelId, complete: bool) {
         let Some(events) = Self::channel_events(context, id) else { return };
         let offset = self.side(direction).offset;
