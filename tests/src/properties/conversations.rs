@@ -74,7 +74,8 @@ fn talk(program: &Program, octets: &[u8]) {
     converse(program, &decode(choices), control & 0x80 != 0, u64::from(control & 0x7f));
 }
 
-/// Reads a conversation as [`encode`] writes it. Whoever has ended says no more: the layer below sees to that.
+/// Reads a conversation as [`encode`] writes it. Whoever has ended says no more, and a flow is of datagrams or of streams, as
+/// its first turn is: the layer below sees to that.
 fn decode(mut choices: Choices<'_>) -> Vec<Turn> {
     let mut turns = Vec::new();
     while !choices.is_empty() {
@@ -101,7 +102,14 @@ fn decode(mut choices: Choices<'_>) -> Vec<Turn> {
         }
     }
     let mut ended = [false; 2];
+    let datagrams = turns.iter().find_map(|turn| match turn {
+        Turn::Octets(..) => Some(false),
+        Turn::Datagram(..) => Some(true),
+        _ => None,
+    });
     turns.retain(|turn| match turn {
+        Turn::Octets(..) if datagrams == Some(true) => false,
+        Turn::Datagram(..) if datagrams == Some(false) => false,
         Turn::Octets(direction, _) | Turn::Datagram(direction, _) | Turn::Gap(direction, _) => {
             !ended[direction.index()]
         }
