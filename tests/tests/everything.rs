@@ -1,9 +1,12 @@
 //! Every capture at hand goes through without a panic, within a bound of memory, and gives the same twice.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use portcullis_capture::CaptureSet;
+use portcullis_engine::{Engine, Settings};
 use portcullis_policy::PolicySet;
-use portcullis_tests::findings::find;
+use portcullis_tests::findings::{Findings, find};
 use portcullis_tests::grammars::shipped;
 use portcullis_tests::{project, shared};
 
@@ -18,6 +21,22 @@ fn our_own_captures_give_the_same_twice() {
         assert!(!first.lines.is_empty(), "{}: nothing was found", path.display());
         assert_eq!(first.lines, second.lines, "{}", path.display());
     }
+}
+
+/// Captures are often made with a length at which packets are cut: what could not be inspected is told.
+#[test]
+fn datagrams_that_the_capture_cut_are_told() {
+    let shipped = shipped();
+    let mut findings = Findings::default();
+    let mut engine = Engine::new(Arc::clone(&shipped.grammars), Arc::new(PolicySet::default()), Settings::default());
+    let mut capture = CaptureSet::open(&[project().join("pcaps/dns-udp.pcap")]).expect("a capture of our own");
+    let packet = capture.next().expect("it can be read").expect("it has a packet");
+    let cut = &packet.data[..packet.data.len() - 10];
+    engine.packet(1, packet.timestamp, packet.link, cut, packet.original_length, &mut findings);
+    engine.finish(&mut findings);
+    assert_eq!(findings.count("stream gap"), 1, "{:#?}", findings.lines);
+    assert_eq!(findings.count(" query "), 0);
+    assert_eq!(engine.statistics().gap_octets, 10);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_grammar::{Dialogue, Program, Scratch};
 use portcullis_lang::Direction;
 use portcullis_policy::{Decision, Memory, PolicySet, ProtocolId};
-use portcullis_stream::{Envelope, FlowId, FlowTable, Limits, Protocol, StreamEventKind, StreamEvents};
+use portcullis_stream::{Envelope, FlowId, FlowTable, GapReason, Limits, Protocol, StreamEventKind, StreamEvents};
 use portcullis_wire::{
     AnomalySet, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, TcpSegment, Timestamp,
     Transport, WireAnomaly, decode,
@@ -395,6 +395,12 @@ impl Engine {
             }
             StreamEventKind::Datagram { direction, bytes, missing } => {
                 if missing > 0 {
+                    // A part of a record is none; what was not inspected is told.
+                    let length = u64::from(missing);
+                    self.work.statistics.gaps += 1;
+                    self.work.statistics.gap_octets += length;
+                    let offset = bytes.len() as u64;
+                    output.gap(&tracked.flow, packet, direction, offset, length, GapReason::Cut);
                     return;
                 }
                 self.work.statistics.inspected_octets += bytes.len() as u64;

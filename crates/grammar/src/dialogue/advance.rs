@@ -146,8 +146,8 @@ impl Dialogue {
         rules.find(|rule| rule.when.as_ref().is_none_or(|when| when.test(&event).possible()))
     }
 
-    /// What guards, actions and texts of the machine see.
-    fn host<'a>(
+    /// What guards, actions and texts of the machine see; with an id and a kind of its own, an event.
+    pub(super) fn host<'a>(
         &self,
         program: &'a Program,
         position: &'a Position,

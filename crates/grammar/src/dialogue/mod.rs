@@ -259,40 +259,14 @@ impl Dialogue {
         waiting
     }
 
-    fn make_event<'a>(
-        &'a self,
-        program: &'a Program,
-        direction: Direction,
-        id: EventId,
-        kind: EventKind,
-        details: &Details<'a>,
-    ) -> Event<'a> {
-        let position = self.position(direction);
-        Event {
-            id,
-            kind,
-            direction,
-            offset: details.offset,
-            size: details.size,
-            record: details.record,
-            data: details.data,
-            name: details.name,
-            reason: details.reason,
-            complete: details.complete,
-            state: position.state,
-            waiting: self.waiting(),
-            scheme: &program.protocol.scheme,
-            flow: &position.flow,
-        }
-    }
-
     fn emit(&self, context: &mut Context<'_>, direction: Direction, id: EventId, details: &Details<'_>) {
         if !context.sink.wants(id) {
             return;
         }
         let kind = context.program.protocol.scheme.events.get(usize::from(id.0)).map(|event| event.kind);
         if let Some(kind) = kind {
-            let event = self.make_event(context.program, direction, id, kind, details);
+            let host = self.host(context.program, self.position(direction), direction, details);
+            let event = Event { id, kind, ..host };
             context.sink.event(&event);
         }
     }
