@@ -8,7 +8,7 @@ use portcullis_capture::CaptureSet;
 use portcullis_engine::{Engine, Flow, Judgement, Output, PacketInfo, Settings};
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId};
-use portcullis_policy::{PolicySet, ProtocolId};
+use portcullis_policy::PolicySet;
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_tests::grammars::shipped;
 use portcullis_wire::WireAnomaly;
@@ -25,7 +25,7 @@ impl Output for Counts {
         self.events += 1;
     }
 
-    fn wants(&self, _: ProtocolId, event: EventId) -> bool {
+    fn wants(&self, _: &Flow, event: EventId) -> bool {
         event.0 < 6
     }
 

@@ -8,7 +8,7 @@ use portcullis_capture::CaptureSet;
 use portcullis_engine::{Engine, Flow, Judgement, Output, PacketInfo, Settings, Statistics};
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId, EventKind};
-use portcullis_policy::{PolicySet, ProtocolId};
+use portcullis_policy::PolicySet;
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::WireAnomaly;
 
@@ -75,7 +75,7 @@ impl Output for Findings {
         self.lines.push(line);
     }
 
-    fn wants(&self, _: ProtocolId, _: EventId) -> bool {
+    fn wants(&self, _: &Flow, _: EventId) -> bool {
         true
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_grammar::{Dialogue, Program, Scratch};
 use portcullis_lang::Direction;
-use portcullis_policy::{Decision, Memory, PolicySet, ProtocolId};
+use portcullis_policy::{Decision, PolicySet, ProtocolId};
 use portcullis_stream::{Envelope, FlowId, FlowTable, GapReason, Limits, Protocol, StreamEventKind, StreamEvents};
 use portcullis_wire::{
     AnomalySet, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, TcpSegment, Timestamp,
@@ -19,6 +19,7 @@ use crate::inspect::Judge;
 use crate::limits::EngineLimits;
 use crate::output::{Output, PacketInfo};
 use crate::recognise::recognise;
+use crate::rules::{Memories, Rules};
 use crate::statistics::Statistics;
 
 /// How an engine is set up.
@@ -51,8 +52,8 @@ impl Default for Settings {
 /// Takes packets and gives what happened.
 #[derive(Debug)]
 pub struct Engine {
-    grammars: Arc<Grammars>,
-    policies: Arc<PolicySet>,
+    /// What flows that begin now are read and judged by.
+    rules: Arc<Rules>,
     settings: Settings,
     table: FlowTable,
     fragments: Defragmenter,
@@ -67,7 +68,7 @@ pub struct Engine {
 #[derive(Debug, Default)]
 struct Work {
     scratch: Scratch,
-    memory: Memory,
+    memories: Memories,
     decisions: Vec<Decision>,
     statistics: Statistics,
 }
@@ -78,16 +79,33 @@ impl Engine {
         let table = FlowTable::new(settings.streams.clone(), None)
             .with_services(grammars.services())
             .with_midstream(settings.midstream);
+        let rules = Arc::new(Rules { grammars, policies, generation: 0 });
+        let mut work = Work::default();
+        work.memories.begin(&rules);
         Engine {
             fragments: Defragmenter::new(settings.fragments.clone(), None),
-            grammars,
-            policies,
+            rules,
             settings,
             table,
             flows: Vec::new(),
             doubts: false,
-            work: Work::default(),
+            work,
         }
+    }
+
+    /// Takes other grammars and policies, for flows that begin from now on: the others keep those they began with.
+    ///
+    /// What rules have counted (`after`, `at most`) begins anew. Flows that are joined in the middle are told apart by the
+    /// ports of the first grammars.
+    pub fn replace_rules(&mut self, grammars: Arc<Grammars>, policies: Arc<PolicySet>) {
+        let generation = self.rules.generation.wrapping_add(1);
+        self.rules = Arc::new(Rules { grammars, policies, generation });
+        self.work.memories.begin(&self.rules);
+    }
+
+    /// What flows that begin now are read and judged by.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
     }
 
     /// Takes a packet. `number`: its number in the capture, from 1; `original_length`: its octets on the wire, of which
@@ -335,9 +353,18 @@ impl Engine {
         let statistics = &mut self.work.statistics;
         statistics.flows += 1;
         statistics.midstream_flows += u64::from(midstream);
-        let protocol = self.grammars.on_port(key.protocol, key.server.port());
-        let flow =
-            Flow { id, key, start, midstream, protocol: None, protocol_name: "", verdict: Verdict::Accept, alerts: 0 };
+        let protocol = self.rules.grammars.on_port(key.protocol, key.server.port());
+        let flow = Flow {
+            id,
+            key,
+            start,
+            midstream,
+            protocol: None,
+            protocol_name: "",
+            generation: self.rules.generation,
+            verdict: Verdict::Accept,
+            alerts: 0,
+        };
         let mut tracked =
             Box::new(Tracked { flow, inspection: Inspection::None, verified: [false; 2], doubtful: Vec::new() });
         match protocol {
@@ -359,15 +386,17 @@ impl Engine {
 
     /// Begins to inspect a flow.
     fn inspect(&mut self, tracked: &mut Tracked, protocol: ProtocolId, now: Timestamp) {
-        let Some(program) = self.grammars.program(protocol) else { return };
+        let rules = Arc::clone(&self.rules);
+        let Some(program) = rules.grammars.program(protocol) else { return };
         self.work.statistics.inspected_flows += 1;
         tracked.flow.protocol = Some(protocol);
-        tracked.flow.protocol_name = self.grammars.name(protocol);
+        tracked.flow.protocol_name = rules.grammars.name(protocol);
+        tracked.flow.generation = rules.generation;
         let connection = Connection { key: &tracked.flow.key, protocol: tracked.flow.protocol_name };
-        let applicable = self.policies.applicable(protocol, &connection);
+        let applicable = rules.policies.applicable(protocol, &connection);
         let midstream = tracked.flow.midstream && tracked.flow.key.protocol == Protocol::Tcp;
         let dialogue = Dialogue::new(program, midstream, now.0);
-        tracked.inspection = Inspection::Dialogue(Box::new(Conversation { dialogue, applicable }));
+        tracked.inspection = Inspection::Dialogue(Box::new(Conversation { dialogue, applicable, rules }));
     }
 
     fn take_event(
@@ -454,7 +483,7 @@ impl Engine {
         if server.len() >= self.settings.engine.recognise_octets {
             return;
         }
-        let Some(protocol) = recognise(&self.grammars, &server, bytes) else { return };
+        let Some(protocol) = recognise(&self.rules.grammars, &server, bytes) else { return };
         self.inspect(tracked, protocol, packet.time);
         let now = packet.time.0;
         self.work.statistics.inspected_octets += (server.len() + bytes.len()) as u64;
@@ -473,14 +502,15 @@ impl Engine {
     ) {
         let Tracked { flow, inspection: Inspection::Dialogue(conversation), .. } = tracked else { return };
         let Some(protocol) = flow.protocol else { return };
-        let Some(program) = self.grammars.program(protocol) else { return };
-        let Conversation { dialogue, applicable } = conversation.as_mut();
-        let Work { scratch, memory, decisions, statistics } = &mut self.work;
+        let Conversation { dialogue, applicable, rules } = conversation.as_mut();
+        let Some(program) = rules.grammars.program(protocol) else { return };
+        let Work { scratch, memories, decisions, statistics } = &mut self.work;
+        let Some(memory) = memories.of(rules) else { return };
         let mut judge = Judge {
             protocol,
             flow,
             packet: *packet,
-            policies: &self.policies,
+            policies: &rules.policies,
             applicable,
             memory,
             decisions,

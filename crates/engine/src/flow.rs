@@ -1,5 +1,7 @@
 //! What the engine keeps of a flow.
 
+use std::sync::Arc;
+
 use portcullis_grammar::Dialogue;
 use portcullis_lang::scheme::connection_slots;
 use portcullis_lang::{Host, Place, Scope, Value};
@@ -8,6 +10,7 @@ use portcullis_stream::{FlowId, FlowKey, Protocol};
 use portcullis_wire::Timestamp;
 
 use crate::doubtful::Doubtful;
+use crate::rules::Rules;
 
 /// A flow, as outputs see it.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Flow {
     pub protocol: Option<ProtocolId>,
     /// The name of that protocol; empty if none is known.
     pub protocol_name: &'static str,
+    /// The [`Rules::generation`] of the rules it is read and judged by, in which [`Flow::protocol`] counts.
+    pub generation: u32,
     /// What was decided about it.
     pub verdict: Verdict,
     /// Alerts about it.
@@ -64,6 +69,7 @@ pub(crate) enum Inspection {
 pub(crate) struct Conversation {
     pub(crate) dialogue: Dialogue,
     pub(crate) applicable: Applicable,
+    pub(crate) rules: Arc<Rules>,
 }
 
 /// Addresses and ports for the conditions of policies.

@@ -28,7 +28,7 @@ impl EventSink for Judge<'_> {
             return;
         }
         self.statistics.events += 1;
-        if self.output.wants(self.protocol, event.id) {
+        if self.output.wants(self.flow, event.id) {
             self.output.event(self.flow, &self.packet, event);
         }
         if self.policies.reads(self.protocol, event.id) {
@@ -37,7 +37,7 @@ impl EventSink for Judge<'_> {
     }
 
     fn wants(&self, event: EventId) -> bool {
-        self.output.wants(self.protocol, event) || self.policies.reads(self.protocol, event)
+        self.output.wants(self.flow, event) || self.policies.reads(self.protocol, event)
     }
 }
 

@@ -17,6 +17,7 @@ mod inspect;
 mod limits;
 mod output;
 mod recognise;
+mod rules;
 mod statistics;
 
 pub use engine::{Engine, Settings};
@@ -24,4 +25,5 @@ pub use flow::{Flow, Verdict};
 pub use grammars::Grammars;
 pub use limits::EngineLimits;
 pub use output::{Judgement, Output, PacketInfo};
+pub use rules::Rules;
 pub use statistics::Statistics;

@@ -2,7 +2,7 @@
 
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId};
-use portcullis_policy::{Decision, ProtocolId};
+use portcullis_policy::Decision;
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::{LinkType, Timestamp, WireAnomaly};
 
@@ -40,7 +40,7 @@ pub trait Output {
     fn event(&mut self, flow: &Flow, packet: &PacketInfo<'_>, event: &Event<'_>);
 
     /// Whether [`Output::event`] does anything with an event; what nobody reads is not made.
-    fn wants(&self, protocol: ProtocolId, event: EventId) -> bool;
+    fn wants(&self, flow: &Flow, event: EventId) -> bool;
 
     /// A rule has decided something about an event.
     fn judgement(&mut self, flow: &Flow, packet: &PacketInfo<'_>, event: &Event<'_>, judgement: &Judgement<'_>);

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use portcullis_engine::Grammars;
+use portcullis_engine::{Flow, Grammars};
 use portcullis_lang::{EventId, EventKind, ProtocolScheme};
-use portcullis_policy::ProtocolId;
 use portcullis_report::{DnsFields, Mails};
 
-/// What the reporter knows of each protocol.
-pub(super) struct Interests(Vec<Interest>);
+/// What the reporter knows of each protocol, for each generation of rules that flows may still be read by.
+pub(super) struct Interests {
+    /// The newest last.
+    generations: Vec<(u32, Vec<Interest>)>,
+}
+
+/// Generations of rules that are kept: flows of older ones are as old as that many reloads, and give alerts no more.
+const MOST_GENERATIONS: usize = 64;
 
 /// What the reporter knows of a protocol.
 pub(super) struct Interest {
@@ -28,15 +33,26 @@ pub(super) enum Transactions {
 
 impl Interests {
     pub(super) fn new(grammars: &Grammars) -> Interests {
-        Interests(grammars.schemes().iter().map(Interest::new).collect())
+        let mut interests = Interests { generations: Vec::new() };
+        interests.add(0, grammars);
+        interests
     }
 
-    pub(super) fn of(&self, protocol: ProtocolId) -> Option<&Interest> {
-        self.0.get(usize::from(protocol.0))
+    /// Takes other grammars, for flows of another generation.
+    pub(super) fn add(&mut self, generation: u32, grammars: &Grammars) {
+        if self.generations.len() >= MOST_GENERATIONS {
+            self.generations.remove(0);
+        }
+        self.generations.push((generation, grammars.schemes().iter().map(Interest::new).collect()));
     }
 
-    pub(super) fn wants(&self, protocol: ProtocolId, event: EventId) -> bool {
-        let wanted = self.of(protocol).and_then(|interest| interest.wanted.get(usize::from(event.0)));
+    pub(super) fn of(&self, flow: &Flow) -> Option<&Interest> {
+        let generation = self.generations.iter().rev().find(|(generation, _)| *generation == flow.generation);
+        generation?.1.get(usize::from(flow.protocol?.0))
+    }
+
+    pub(super) fn wants(&self, flow: &Flow, event: EventId) -> bool {
+        let wanted = self.of(flow).and_then(|interest| interest.wanted.get(usize::from(event.0)));
         wanted.copied().unwrap_or(false)
     }
 }

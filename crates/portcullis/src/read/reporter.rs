@@ -5,7 +5,7 @@ use std::path::Path;
 use portcullis_engine::{Flow, Grammars, Judgement, Output, PacketInfo, Statistics as EngineStatistics, Verdict};
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId, EventKind, ProtocolScheme};
-use portcullis_policy::{Action, ProtocolId, Severity};
+use portcullis_policy::{Action, Severity};
 use portcullis_report::{
     Alert, Anomaly, AnomalyKind, Body, DnsRecord, Encoder, FlowIdentity, FlowRecord, Head, Mail, MailRecord,
     MailSession, Moment, Outcome, Sink, SinkError, StatisticsRecord, Style, Summary, open_sink,
@@ -136,8 +136,8 @@ impl Reporter {
 }
 
 impl Output for Reporter {
-    fn wants(&self, protocol: ProtocolId, event: EventId) -> bool {
-        self.interests.wants(protocol, event)
+    fn wants(&self, flow: &Flow, event: EventId) -> bool {
+        self.interests.wants(flow, event)
     }
 
     fn flow_started(&mut self, flow: &Flow, _packet: &PacketInfo<'_>) {
@@ -153,7 +153,7 @@ impl Output for Reporter {
 
     fn event(&mut self, flow: &Flow, packet: &PacketInfo<'_>, event: &Event<'_>) {
         let Reporter { interests, flows, out, totals, .. } = self;
-        let interest = flow.protocol.and_then(|protocol| interests.of(protocol));
+        let interest = interests.of(flow);
         let (Some(report), Some(interest)) = (report_of(flows, flow), interest) else { return };
         let moment = moment_of(packet);
         let FlowReport { identity, session, messages, .. } = report;
@@ -226,7 +226,7 @@ impl Output for Reporter {
         let Some(mut report) = self.flows.get_mut(flow.id.slot()).and_then(Option::take) else { return };
         let Reporter { interests, out, totals, .. } = self;
         let moment = Moment { time: summary.statistics.last, packet: 0 };
-        let interest = flow.protocol.and_then(|protocol| interests.of(protocol));
+        let interest = interests.of(flow);
         if let (Some(session), Some(interest)) = (&mut report.session, interest) {
             let (identity, scheme) = (&report.identity, &interest.scheme);
             session.close(moment, &mut |mail| report_mail(out, totals, flow, identity, scheme, mail));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use portcullis_engine::{Flow, Judgement, Output, PacketInfo};
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId};
-use portcullis_policy::{Action, Decision, Expected, ProtocolId};
+use portcullis_policy::{Action, Decision, Expected};
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::WireAnomaly;
 
@@ -65,7 +65,7 @@ impl fmt::Display for Findings {
 impl Output for Findings {
     fn event(&mut self, _: &Flow, _: &PacketInfo<'_>, _: &Event<'_>) {}
 
-    fn wants(&self, _: ProtocolId, _: EventId) -> bool {
+    fn wants(&self, _: &Flow, _: EventId) -> bool {
         false
     }
 
