@@ -35,6 +35,8 @@ pub struct Settings {
     pub midstream: bool,
     /// Whether protocols are recognised on ports that no grammar names.
     pub recognise: bool,
+    /// Whether rules only say what they would do.
+    pub observe: bool,
 }
 
 impl Default for Settings {
@@ -45,6 +47,7 @@ impl Default for Settings {
             engine: EngineLimits::default(),
             midstream: true,
             recognise: true,
+            observe: false,
         }
     }
 }
@@ -510,6 +513,7 @@ impl Engine {
             protocol,
             flow,
             packet: *packet,
+            observe: self.settings.observe,
             policies: &rules.policies,
             applicable,
             memory,

@@ -35,14 +35,38 @@ pub struct Flow {
     pub alerts: u32,
 }
 
-/// What rules have decided about a flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What rules have decided about a flow. The first that is not [`Verdict::Accept`] stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// It goes its way.
     #[default]
     Accept,
-    /// A rule dropped it: a gateway lets nothing more of it through.
+    /// It goes its way and is not looked at any more.
+    Bypass,
+    /// A gateway lets nothing more of it through, and says nothing.
     Drop,
+    /// Both sides are told that the connection is broken.
+    Reset,
+    /// The client is answered with this text, in the way of its protocol, and the connection is closed.
+    Refuse(Arc<str>),
+}
+
+impl Verdict {
+    /// Whether nothing more of the flow gets through.
+    pub fn stops(&self) -> bool {
+        matches!(self, Verdict::Drop | Verdict::Reset | Verdict::Refuse(_))
+    }
+
+    /// The verdict as policies and records write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Verdict::Accept => "accept",
+            Verdict::Bypass => "bypass",
+            Verdict::Drop => "drop",
+            Verdict::Reset => "reset",
+            Verdict::Refuse(_) => "refuse",
+        }
+    }
 }
 
 /// A flow with what inspects it.

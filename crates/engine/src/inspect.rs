@@ -13,6 +13,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) protocol: ProtocolId,
     pub(crate) flow: &'a mut Flow,
     pub(crate) packet: PacketInfo<'a>,
+    /// Whether rules only say what they would do.
+    pub(crate) observe: bool,
     pub(crate) policies: &'a PolicySet,
     pub(crate) applicable: &'a Applicable,
     pub(crate) memory: &'a mut Memory,
@@ -23,8 +25,8 @@ pub(crate) struct Judge<'a> {
 
 impl EventSink for Judge<'_> {
     fn event(&mut self, event: &Event<'_>) {
-        // What a gateway has dropped never gets far enough to mean anything.
-        if self.flow.verdict == Verdict::Drop {
+        // What a gateway has stopped never gets far enough to mean anything, and what it has freed nobody asked for.
+        if self.flow.verdict != Verdict::Accept {
             return;
         }
         self.statistics.events += 1;
@@ -49,6 +51,9 @@ impl Judge<'_> {
             let connection = Connection { key: &self.flow.key, protocol: self.flow.protocol_name };
             let host = EventOfFlow { event, connection };
             self.policies.judge(occurrence, &host, self.applicable, self.memory, self.decisions);
+        }
+        if self.observe {
+            self.decisions.iter_mut().for_each(|decision| decision.observe = true);
         }
         for index in 0..self.decisions.len() {
             let Some(decision) = self.decisions.get(index) else { break };

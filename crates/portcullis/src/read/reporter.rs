@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use portcullis_engine::{Flow, Grammars, Judgement, Output, PacketInfo, Statistics as EngineStatistics, Verdict};
+use portcullis_engine::{Flow, Grammars, Judgement, Output, PacketInfo, Statistics as EngineStatistics};
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId, EventKind, ProtocolScheme};
 use portcullis_policy::{Action, Severity};
@@ -239,7 +239,7 @@ impl Output for Reporter {
             summary,
             reason,
             alerted: flow.alerts > 0,
-            dropped: flow.verdict == Verdict::Drop,
+            dropped: flow.verdict.stops(),
             transactions: report.transactions(),
         };
         out.record(head, &record);

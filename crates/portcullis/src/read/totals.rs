@@ -1,6 +1,6 @@
 //! The counters of the `stats` record, from what the engine counts and from flows as they end.
 
-use portcullis_engine::{Flow, Statistics as EngineStatistics, Verdict};
+use portcullis_engine::{Flow, Statistics as EngineStatistics};
 use portcullis_report::Statistics;
 use portcullis_stream::{EndReason, FlowState, FlowSummary, Protocol};
 
@@ -49,10 +49,7 @@ impl Totals {
         if !flow.protocol_name.is_empty() {
             app_layer.count_flow(flow.protocol_name);
         }
-        match flow.verdict {
-            Verdict::Accept => add(&mut ips.accepted, 1),
-            Verdict::Drop => add(&mut ips.blocked, 1),
-        }
+        add(if flow.verdict.stops() { &mut ips.blocked } else { &mut ips.accepted }, 1);
     }
 
     /// All counters, with those of the engine.
