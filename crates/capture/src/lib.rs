@@ -11,6 +11,7 @@
 //!   packet of it, also out of compressed files; then comes the error, with the number of the packet and the byte.
 //! - [`Filter`] and [`FilterSet`] are tcpdump's filter expressions, by libpcap.
 //! - [`CaptureWriter`] writes pcapng with comments, and pcap.
+//! - [`queue`] is NFQUEUE: packets that the kernel holds until they are judged.
 //! - [`limits`] names every bound.
 //!
 //! libpcap reads capture files too; we read them ourselves because its messages do not say where damage lies, it
@@ -41,6 +42,8 @@
 #![deny(unsafe_code)]
 
 pub mod limits;
+#[cfg(target_os = "linux")]
+pub mod queue;
 
 mod buffer;
 mod bytes;

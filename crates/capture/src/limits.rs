@@ -58,3 +58,21 @@ pub const fn packet_limit(snapshot_length: u32) -> u32 {
         snapshot_length
     }
 }
+
+/// How many packets wait in the kernel for a verdict at most, per queue, unless the settings say otherwise.
+///
+/// It is more than the messages that fit into [`RECEIVE_BUFFER_BYTES`] (about 40,000 of the smallest packets), so that too many
+/// packets overrun the buffer, which is seen, before they fill the queue, which is not.
+pub const QUEUE_PACKETS: u32 = 65_536;
+
+/// The size of the receive buffer of a queue, in bytes. The kernel doubles it for its own needs.
+pub const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
+
+/// The most that a queue copies of a packet, in octets: what fits into a netlink attribute.
+pub const COPY_BYTES: u32 = 65_531;
+
+/// The most octets that a packet of a queue can be replaced by: what fits into a netlink attribute.
+pub const REPLACEMENT_BYTES: usize = 65_531;
+
+/// The most packets that are received from a queue with one system call.
+pub const BATCH_PACKETS: usize = 256;

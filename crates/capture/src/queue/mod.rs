@@ -1,0 +1,141 @@
+//! Queues of packets that the kernel holds until they are judged: NFQUEUE.
+//!
+//! A firewall rule (`-j NFQUEUE --queue-num 7`) sends packets to a queue, a program binds the queue, is handed each packet
+//! from its IP header on, and answers with a verdict: accept, drop, or accept with other octets. Verdicts may be given in any
+//! order and at any time; until then the packet waits in the kernel.
+//!
+//! - [`PacketQueue`] is what the backends share. One worker thread owns one queue; `--queue-balance` of the rule keeps both
+//!   directions of a flow in one queue.
+//! - [`QueueSettings`] say how a queue is bound. The firewall rule must be made after that: what arrives before is lost
+//!   (or passes, with `--queue-bypass`).
+//! - [`Queued`] is a packet, borrowed until the next is asked for; [`Disposition`] is what is to become of it.
+//! - [`QueueStatistics`] counts. **What the kernel could not hand over is counted as `uninspected`**: it shows only as a gap
+//!   in the numbers of packets, the counters of the kernel stay at zero when the queue fails open.
+
+mod error;
+mod settings;
+mod statistics;
+
+use std::time::Instant;
+
+use portcullis_wire::Timestamp;
+
+pub use error::QueueError;
+pub use settings::{Backend, QueueSettings};
+pub use statistics::QueueStatistics;
+
+/// A queue of packets that wait for a verdict.
+///
+/// When it is dropped the queue is unbound, and the kernel drops what still waits in it; with `--queue-bypass` in the
+/// firewall rule, what comes later passes. So a worker that ends in order gives its verdicts first.
+pub trait PacketQueue: Send {
+    /// Waits for the next packet, until the deadline at most; without one, until there is a packet or it is woken.
+    ///
+    /// All verdicts that were given before are with the kernel when it waits, and no later than when it asks the kernel for
+    /// more packets.
+    /// A deadline that has passed still gives a packet that is there.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the kernel has taken the queue away or refuses verdicts ([`QueueError::PermissionLost`]). An interrupting
+    /// signal is no error, and neither is an overrun of the receive buffer: it is counted.
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<Received<'_>, QueueError>;
+
+    /// Gives the verdict on a packet. It may be sent later, together with others: [`PacketQueue::flush`] sends it at once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if no packet of this number waits for a verdict (each gets exactly one), if the octets are too many
+    /// ([`crate::limits::REPLACEMENT_BYTES`]; the packet still waits then), or if sending fails.
+    fn verdict(&mut self, id: PacketId, disposition: Disposition<'_>) -> Result<(), QueueError>;
+
+    /// Sends the verdicts that were not sent yet. Needed only where a packet is not asked for soon.
+    ///
+    /// # Errors
+    ///
+    /// Fails if sending fails.
+    fn flush(&mut self) -> Result<(), QueueError>;
+
+    /// The number of the queue.
+    fn number(&self) -> u16;
+
+    /// How many packets wait for a verdict of ours.
+    fn outstanding(&self) -> usize;
+
+    /// What was counted since the queue was opened.
+    fn statistics(&self) -> QueueStatistics;
+}
+
+/// The number of a packet in its queue, given by the kernel: one more than that of the packet before, wrapping at 2^32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PacketId(pub u32);
+
+/// Why [`PacketQueue::receive`] returned.
+#[derive(Debug)]
+pub enum Received<'a> {
+    /// There is a packet, which now waits for its verdict.
+    Packet(Queued<'a>),
+    /// The deadline has come.
+    Deadline,
+    /// A worker was woken from another thread. Uses that came before this was returned count as one.
+    Woken,
+}
+
+/// A packet that waits in the kernel for its verdict.
+#[derive(Clone, Copy, Debug)]
+pub struct Queued<'a> {
+    /// What its verdict is given with.
+    pub id: PacketId,
+    /// The octets from the IP header on. With segmentation offload one "packet" is up to 65,531 octets long and stands
+    /// for several of the wire.
+    pub data: &'a [u8],
+    /// How many octets it has in the kernel: more than `data` if it is longer than can be copied. What is not here cannot be
+    /// inspected.
+    pub original_length: u32,
+    /// The packet mark (`nfmark`) that it has.
+    pub mark: u32,
+    /// Whether the transport checksum is in the packet. It is not where the network card, or the kernel of this machine,
+    /// is to compute it later: do not verify it then. A [`Disposition::Replace`] has to bring a right one in any case.
+    pub checksum_ready: bool,
+    /// Whether it stands for several segments of the wire (GSO or GRO).
+    pub offloaded: bool,
+    /// When it was received, by the wall clock of this machine.
+    pub time: Timestamp,
+    /// The index of the interface it came in by; 0 if it was sent by this machine.
+    pub input: u32,
+    /// The index of the interface it goes out by; 0 where that is not decided yet.
+    pub output: u32,
+    /// The netfilter hook that it waits in: 0 prerouting, 1 input, 2 forward, 3 output, 4 postrouting.
+    pub hook: u8,
+}
+
+impl Queued<'_> {
+    /// Whether the packet is longer than what was copied: it cannot be inspected as a whole.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        usize::try_from(self.original_length).unwrap_or(usize::MAX) > self.data.len()
+    }
+}
+
+/// What is to become of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition<'a> {
+    /// It goes on as it is, with another mark if one is given.
+    Accept {
+        /// The new packet mark (`nfmark`).
+        mark: Option<u32>,
+    },
+    /// Other octets go on in its place.
+    ///
+    /// The kernel routes them as it would have routed the packet. An `offloaded` packet keeps its segment size: it must not become
+    /// shorter than that, see the tests of this crate; drop it and inject segments instead.
+    Replace {
+        /// The whole packet from the IP header on, with right lengths and checksums; at most
+        /// [`crate::limits::REPLACEMENT_BYTES`].
+        octets: &'a [u8],
+        /// The new packet mark (`nfmark`).
+        mark: Option<u32>,
+    },
+    /// It goes no further, and nobody is told.
+    Drop,
+}
