@@ -54,6 +54,9 @@ anomalies! {
     /// A segment brings other bytes for offsets that had been received (T1, T2, T3). What a Linux
     /// receiver reads is delivered.
     OverlapDiff => "overlap_diff",
+    /// More is unacknowledged or out of order than a normaliser keeps to compare repetitions with. The segment is not let
+    /// through; its sender repeats it.
+    RecordLimit => "record_limit",
     /// A reset whose sequence number is in the window and not the next expected one, which is
     /// answered with a challenge (RFC 5961 section 3.2; T8). Ignored.
     ResetInexact => "rst_inexact",

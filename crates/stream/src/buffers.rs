@@ -69,6 +69,18 @@ impl Buffers {
         kept.extend(bytes);
     }
 
+    /// Appends bytes to a copy of what was delivered, of which nothing may be lost; whether that is possible within `most`
+    /// bytes and half of the memory. If it is not, nothing changes.
+    pub(crate) fn try_keep(&mut self, kept: &mut VecDeque<u8>, bytes: &[u8], most: usize) -> bool {
+        let length = kept.len().saturating_add(bytes.len());
+        if length > most || (length > kept.capacity() && !self.grow(kept, length, most)) {
+            self.refused_copies += 1;
+            return false;
+        }
+        kept.extend(bytes);
+        true
+    }
+
     /// Drops all but the last bytes of a copy.
     pub(crate) fn trim(&mut self, kept: &mut VecDeque<u8>, remaining: usize) {
         if remaining == 0 {

@@ -12,6 +12,7 @@ use crate::event::{EndReason, StreamEvent, StreamEventKind, StreamEvents};
 use crate::flow::{DirectionStatistics, FlowState};
 use crate::half::{Context, Half, Payload};
 use crate::limits::Limits;
+use crate::normalise::SideNumbers;
 use crate::opening::{Greeting, Opening, ResetVerdict};
 use crate::slot::Class;
 
@@ -24,14 +25,14 @@ const ABSENT_AFTER: u32 = 64;
 /// A connection beyond its SYN.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    opening: Opening,
+    pub(crate) opening: Opening,
     up: Half,
     down: Half,
     /// Data on the SYN, until the SYN-ACK says whether it counts.
     syn_data: Option<Box<[u8]>>,
     /// The first sequence number of a SYN that was ignored: a SYN-ACK that acknowledges it shows
     /// that another connection has begun.
-    reopened: Option<(Direction, SequenceNumber)>,
+    pub(crate) reopened: Option<(Direction, SequenceNumber)>,
     /// When the table's timer for the flow fires.
     pub(crate) timer: Timestamp,
     /// The class of flows that the table counts it among.
@@ -440,11 +441,7 @@ impl Connection {
         out: &mut StreamEvents<'_>,
     ) {
         match self.judge_reset(direction, segment) {
-            ResetVerdict::Exact if self.reset => {}
-            ResetVerdict::Exact => {
-                self.reset = true;
-                out.push(StreamEvent { flow: context.flow, kind: StreamEventKind::Reset { direction } });
-            }
+            ResetVerdict::Exact => self.set_reset(context, direction, out),
             ResetVerdict::Inexact => {
                 self.report(context, direction, StreamAnomaly::ResetInexact, segment, out);
             }
@@ -455,11 +452,53 @@ impl Connection {
         }
     }
 
+    /// Notes that a side has reset the connection.
+    pub(crate) fn set_reset(&mut self, context: &Context<'_>, direction: Direction, out: &mut StreamEvents<'_>) {
+        if !std::mem::replace(&mut self.reset, true) {
+            out.push(StreamEvent { flow: context.flow, kind: StreamEventKind::Reset { direction } });
+        }
+    }
+
+    /// Whether a side has reset the connection.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.reset
+    }
+
+    /// Where a sequence number lies in the stream of a direction, 0 before its beginning.
+    pub(crate) fn offset_of(&self, direction: Direction, sequence: SequenceNumber) -> u64 {
+        self.half(direction).offset_of(sequence)
+    }
+
+    /// Keeps segments out of order back from now on.
+    pub(crate) fn withhold(&mut self) {
+        Direction::BOTH.into_iter().for_each(|direction| self.half_mut(direction).withholds = true);
+    }
+
+    /// Forgets what waits behind holes, and gives the memory back.
+    pub(crate) fn forget(&mut self, context: &mut Context<'_>) {
+        self.drop_syn_data(context);
+        Direction::BOTH.into_iter().for_each(|direction| self.half_mut(direction).forget(context));
+    }
+
+    /// The numbers of both sides, up first.
+    pub(crate) fn numbers(&self) -> [SideNumbers; 2] {
+        Direction::BOTH.map(|direction| {
+            let half = self.half(direction);
+            SideNumbers {
+                next: half.next,
+                offset: half.offset,
+                acknowledged: half.acknowledged,
+                edge: half.edge,
+                finished: half.finished,
+            }
+        })
+    }
+
     /// Judges a reset by what its receiver expects next (RFC 5961 section 3.2).
     ///
     /// Like Linux, the end of what the receiver holds and, after a FIN, the number of the FIN
     /// itself are taken as exact, too.
-    fn judge_reset(&self, direction: Direction, segment: &TcpSegment<'_>) -> ResetVerdict {
+    pub(crate) fn judge_reset(&self, direction: Direction, segment: &TcpSegment<'_>) -> ResetVerdict {
         let half = self.half(direction);
         let other = self.half(direction.other());
         if !half.synchronised || (!self.established && half.statistics.delivered == 0) {
@@ -488,7 +527,7 @@ impl Connection {
     }
 
     /// Notes the end of the handshake: the client has answered, or is not captured.
-    fn establish(&mut self, context: &Context<'_>, direction: Direction, out: &mut StreamEvents<'_>) {
+    pub(crate) fn establish(&mut self, context: &Context<'_>, direction: Direction, out: &mut StreamEvents<'_>) {
         if self.established {
             return;
         }
@@ -501,7 +540,7 @@ impl Connection {
         }
     }
 
-    fn report_urgent(
+    pub(crate) fn report_urgent(
         &mut self,
         context: &Context<'_>,
         direction: Direction,
@@ -516,7 +555,7 @@ impl Connection {
     }
 
     /// Reports an anomaly at the first byte of a segment.
-    fn report(
+    pub(crate) fn report(
         &mut self,
         context: &Context<'_>,
         direction: Direction,
@@ -530,7 +569,7 @@ impl Connection {
     }
 
     /// Tells both directions what the handshake has found out.
-    fn synchronise(&mut self) {
+    pub(crate) fn synchronise(&mut self) {
         let known = self.opening.shift(Direction::Up).is_some();
         for direction in Direction::BOTH {
             let next = self.opening.next(direction);
@@ -548,7 +587,7 @@ impl Connection {
 
     /// Whether the window of the receiver of a direction can be relied on: both SYNs were seen, and the receiver is being
     /// captured.
-    fn windows_are_known(&self, direction: Direction) -> bool {
+    pub(crate) fn windows_are_known(&self, direction: Direction) -> bool {
         self.opening.shift(direction).is_some() && !self.is_absent(direction.other())
     }
 
@@ -558,14 +597,14 @@ impl Connection {
         silent || self.half(direction).statistics.packets == 0
     }
 
-    fn half(&self, direction: Direction) -> &Half {
+    pub(crate) fn half(&self, direction: Direction) -> &Half {
         match direction {
             Direction::Up => &self.up,
             Direction::Down => &self.down,
         }
     }
 
-    fn half_mut(&mut self, direction: Direction) -> &mut Half {
+    pub(crate) fn half_mut(&mut self, direction: Direction) -> &mut Half {
         match direction {
             Direction::Up => &mut self.up,
             Direction::Down => &mut self.down,

@@ -49,7 +49,7 @@ impl Payload<'_> {
 #[derive(Debug)]
 pub(crate) struct Half {
     /// The direction.
-    direction: Direction,
+    pub(crate) direction: Direction,
     /// Whether `next` is known.
     pub(crate) synchronised: bool,
     /// Whether the FIN was reached in order.
@@ -69,7 +69,7 @@ pub(crate) struct Half {
     /// The furthest offset at which the sender has shown itself to be.
     pub(crate) shown: u64,
     /// The timestamp that the receiver remembers, and since when (`TS.Recent` of RFC 7323 section 4.3).
-    recent: Option<(u32, Timestamp)>,
+    pub(crate) recent: Option<(u32, Timestamp)>,
     /// Since when the receiver has acknowledged what we have not seen.
     overtaken: Option<Overtaken>,
     /// Since when the first held segment waits.
@@ -77,13 +77,15 @@ pub(crate) struct Half {
     /// The last gap, from and to.
     last_gap: (u64, u64),
     /// The bytes before `offset` that are not acknowledged, to compare repetitions with.
-    kept: VecDeque<u8>,
+    pub(crate) kept: VecDeque<u8>,
     /// The segments beyond `offset`, if there are any.
-    queue: Option<Box<Queue>>,
+    pub(crate) queue: Option<Box<Queue>>,
     /// What was counted.
     pub(crate) statistics: DirectionStatistics,
     /// What was wrong.
     pub(crate) anomalies: AnomalySet,
+    /// Whether a normaliser keeps segments out of order back.
+    pub(crate) withholds: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -114,6 +116,7 @@ impl Half {
             queue: None,
             statistics: DirectionStatistics::default(),
             anomalies: AnomalySet::default(),
+            withholds: false,
         }
     }
 
@@ -362,7 +365,7 @@ impl Half {
         }
     }
 
-    fn finish(&mut self, context: &mut Context<'_>, out: &mut StreamEvents<'_>) {
+    pub(crate) fn finish(&mut self, context: &mut Context<'_>, out: &mut StreamEvents<'_>) {
         self.finished = true;
         self.overtaken = None;
         // What was acknowledged beyond the last byte is the FIN.
@@ -464,7 +467,13 @@ impl Half {
     }
 
     /// Makes a gap up to an offset.
-    fn skip(&mut self, context: &mut Context<'_>, target: u64, reason: GapReason, out: &mut StreamEvents<'_>) {
+    pub(crate) fn skip(
+        &mut self,
+        context: &mut Context<'_>,
+        target: u64,
+        reason: GapReason,
+        out: &mut StreamEvents<'_>,
+    ) {
         let length = target.saturating_sub(self.offset);
         if length == 0 {
             return;

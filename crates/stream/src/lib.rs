@@ -65,6 +65,7 @@ mod flow;
 mod half;
 mod limits;
 mod list;
+mod normalise;
 mod opening;
 mod queue;
 mod services;
@@ -78,5 +79,9 @@ pub use envelope::Envelope;
 pub use event::{EndReason, GapReason, StreamEvent, StreamEventKind, StreamEvents};
 pub use flow::{DirectionStatistics, FlowId, FlowKey, FlowState, FlowStatistics, FlowSummary, Protocol};
 pub use limits::Limits;
+pub use normalise::{
+    Change, ChangeSet, DropReason, Midstream, Normalised, NormaliserSettings, NormaliserStatistics, Rewrite,
+    SideNumbers, Treatment,
+};
 pub use services::ServicePorts;
 pub use table::{FlowTable, TableStatistics};

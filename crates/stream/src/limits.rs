@@ -60,6 +60,12 @@ pub struct Limits {
     /// the inspector something else than the receiver, and only these bytes can tell. With 0,
     /// nothing is kept and nothing compared; beyond the bound, the oldest bytes are given up.
     pub compare_bytes: usize,
+    /// The most delivered and unacknowledged bytes that a normaliser keeps per direction of a flow, default 8 MiB: more than
+    /// the 6 MiB that Linux lets a receiver have under way.
+    ///
+    /// Only these bytes may be repeated. Beyond the bound nothing new is let through until the receiver has acknowledged
+    /// some, as if the network had lost it.
+    pub record_bytes: usize,
     /// The most bytes of data on a SYN that are held until the SYN-ACK accepts them, default 1460.
     pub syn_bytes: usize,
     /// How long an unfinished handshake is remembered without a packet, default 30 seconds.
@@ -91,6 +97,7 @@ impl Default for Limits {
             reorder_time: Duration::from_millis(200),
             reorder_packets: 64,
             compare_bytes: 64 << 10,
+            record_bytes: 8 << 20,
             syn_bytes: 1460,
             embryonic: Duration::from_secs(30),
             established: Duration::from_secs(7_440),

@@ -175,6 +175,15 @@ impl Opening {
         self.bits |= RESET;
     }
 
+    /// Whether a SYN or SYN-ACK that comes again says the same as the first of its side.
+    pub(crate) fn greeted_alike(&self, direction: Direction, segment: &TcpSegment<'_>) -> bool {
+        let options = segment.options.values();
+        let i = direction.index();
+        self.scale[i] == options.window_scale.unwrap_or(NO_SCALE)
+            && (self.bits & SACK[i] != 0) == options.sack_permitted
+            && (self.bits & TIMESTAMPS[i] != 0) == options.timestamps.is_some()
+    }
+
     /// Takes a segment with SYN and without ACK.
     pub(crate) fn syn(&mut self, direction: Direction, segment: &TcpSegment<'_>) -> Greeting {
         let next = segment.sequence + 1;

@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use crate::half::Payload;
 
 /// What a held segment costs besides its bytes, in bytes.
@@ -185,6 +187,34 @@ impl Queue {
             None => self.runs.insert(position, Run::of(held)),
         }
         inserted
+    }
+
+    /// The parts of a range in which nothing is held, in order.
+    pub(crate) fn holes(&self, start: u64, end: u64) -> SmallVec<[(u64, u64); 4]> {
+        let mut holes = SmallVec::new();
+        let mut at = start;
+        for run in self.runs.range(self.first_behind(start)..).take_while(|run| run.start < end) {
+            if run.start > at {
+                holes.push((at, run.start));
+            }
+            at = at.max(run.end);
+        }
+        if at < end {
+            holes.push((at, end));
+        }
+        holes
+    }
+
+    /// Gives what is held in a range, and where, to a visitor. Where segments overlap, the one that would be read comes last.
+    pub(crate) fn visit(&self, start: u64, end: u64, visitor: &mut dyn FnMut(u64, &[u8])) {
+        let runs = self.runs.range(self.first_behind(start)..).take_while(|run| run.start < end);
+        let segments = runs.flat_map(|run| &run.segments).filter(|held| held.start < end && held.end() > start);
+        segments.for_each(|held| visitor(held.start, &held.bytes));
+    }
+
+    /// The first run that ends behind an offset.
+    fn first_behind(&self, offset: u64) -> usize {
+        self.runs.partition_point(|run| run.end <= offset)
     }
 
     fn remove(&mut self, position: usize) {

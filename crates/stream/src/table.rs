@@ -13,6 +13,7 @@ use crate::flow::{DirectionStatistics, FlowId, FlowSummary, Protocol};
 use crate::half::Context;
 use crate::limits::Limits;
 use crate::list::{Links, List};
+use crate::normalise::Normaliser;
 use crate::opening::{Greeting, Opening, ResetVerdict};
 use crate::services::ServicePorts;
 use crate::slot::{Body, Class, Slot};
@@ -30,20 +31,22 @@ const EVICTION_CANDIDATES: usize = 16;
 /// and nothing that is handed on depends on it.
 #[derive(Debug)]
 pub struct FlowTable {
-    limits: Limits,
+    pub(crate) limits: Limits,
     random: ahash::RandomState,
     services: ServicePorts,
-    midstream: bool,
+    pub(crate) midstream: bool,
     index: HashTable<u32>,
-    slots: Vec<Slot>,
+    pub(crate) slots: Vec<Slot>,
     free: Vec<u32>,
-    wheel: Wheel,
+    pub(crate) wheel: Wheel,
     classes: [List; Class::ALL.len()],
     class_links: Links,
-    buffers: Buffers,
-    now: Timestamp,
+    pub(crate) buffers: Buffers,
+    pub(crate) now: Timestamp,
     fired: Vec<u32>,
     statistics: TableStatistics,
+    /// That of a gateway.
+    pub(crate) normaliser: Option<Box<Normaliser>>,
 }
 
 /// What a table has counted over all flows.
@@ -66,9 +69,9 @@ pub struct TableStatistics {
 }
 
 /// Where a packet goes.
-struct Place {
-    index: u32,
-    direction: Direction,
+pub(crate) struct Place {
+    pub(crate) index: u32,
+    pub(crate) direction: Direction,
 }
 
 impl FlowTable {
@@ -96,6 +99,7 @@ impl FlowTable {
             now: Timestamp(i64::MIN),
             fired: Vec::new(),
             statistics: TableStatistics::default(),
+            normaliser: None,
         }
     }
 
@@ -122,6 +126,17 @@ impl FlowTable {
         segment: &TcpSegment<'a>,
         out: &mut StreamEvents<'a>,
     ) -> Option<FlowId> {
+        let place = self.locate(envelope, segment, out)?;
+        self.receive(&place, envelope, segment, out)
+    }
+
+    /// The flow of a segment; begins one, and ends the one before, where the segment does so.
+    pub(crate) fn locate(
+        &mut self,
+        envelope: &Envelope,
+        segment: &TcpSegment<'_>,
+        out: &mut StreamEvents<'_>,
+    ) -> Option<Place> {
         self.advance(envelope.time, out);
         let source = (envelope.source, segment.source_port);
         let destination = (envelope.destination, segment.destination_port);
@@ -135,6 +150,8 @@ impl FlowTable {
                 Body::Opening(opening) if is_syn(segment.flags) && !is_invalid(segment.flags) => {
                     !opening.any_syn_seen() || opening.is_reset()
                 }
+                // A gateway has not let an answer through to a SYN that it did not let through.
+                Body::Connection(_) if self.normaliser.is_some() && !is_syn(segment.flags) => false,
                 Body::Connection(connection) => connection.is_replaced_by(place.direction, segment),
                 _ => false,
             };
@@ -143,11 +160,10 @@ impl FlowTable {
                 found = None;
             }
         }
-        let place = match found {
-            Some(place) => place,
-            None => self.begin_tcp(hash, tuple, source_is_low, segment, out)?,
-        };
-        self.receive(&place, envelope, segment, out)
+        match found {
+            Some(place) => Some(place),
+            None => self.begin_tcp(hash, tuple, source_is_low, segment, out),
+        }
     }
 
     /// The flow of a packet with these ports and the direction the packet goes in, if there is one.
@@ -407,7 +423,7 @@ impl FlowTable {
     }
 
     /// Brings the class and the timer of a connection up to its state.
-    fn set_timer(&mut self, index: u32) {
+    pub(crate) fn set_timer(&mut self, index: u32) {
         let Some(slot) = self.slots.get(index as usize) else {
             return;
         };
@@ -416,7 +432,8 @@ impl FlowTable {
         let Some(Slot { body: Body::Connection(connection), .. }) = self.slots.get_mut(index as usize) else {
             return;
         };
-        let deadline = connection.deadline(&self.limits);
+        // Nothing is given up for lost while its sender can still repeat it.
+        let deadline = if self.normaliser.is_none() { connection.deadline(&self.limits) } else { None };
         let deadline = deadline.map_or(idle, |deadline| deadline.min(idle));
         if deadline < connection.timer {
             connection.timer = deadline;
@@ -443,8 +460,10 @@ impl FlowTable {
         }
         let flow = slot.id(index);
         if let Some(Slot { body: Body::Connection(connection), .. }) = self.slots.get_mut(index as usize) {
-            let mut context = Context { limits: &self.limits, buffers: &mut self.buffers, now: self.now, flow };
-            connection.settle(&mut context, out);
+            if self.normaliser.is_none() {
+                let mut context = Context { limits: &self.limits, buffers: &mut self.buffers, now: self.now, flow };
+                connection.settle(&mut context, out);
+            }
             // A FIN may have been reached, which shortens the time.
             connection.timer = Timestamp(i64::MAX);
             self.set_timer(index);
@@ -481,12 +500,18 @@ impl FlowTable {
         true
     }
 
+    /// What is kept of a flow, if it is still that flow.
+    pub(crate) fn slot_of(&self, flow: FlowId) -> Option<&Slot> {
+        let slot = self.slots.get(flow.slot())?;
+        (!matches!(slot.body, Body::Free) && slot.id(flow.index) == flow).then_some(slot)
+    }
+
     fn last(&self, index: u32) -> Option<Timestamp> {
         Some(self.slots.get(index as usize)?.last)
     }
 
     /// Moves a flow to the end of the list of its class.
-    fn list(&mut self, index: u32, class: Class) {
+    pub(crate) fn list(&mut self, index: u32, class: Class) {
         self.unlist(index);
         if let Some(list) = self.classes.get_mut(class as usize) {
             list.push_back(&mut self.class_links, index, class as u16);
@@ -502,7 +527,7 @@ impl FlowTable {
     }
 
     /// Ends a flow: hands out what is held and what was counted, and frees its place.
-    fn end(&mut self, index: u32, reason: EndReason, out: &mut StreamEvents<'_>) {
+    pub(crate) fn end(&mut self, index: u32, reason: EndReason, out: &mut StreamEvents<'_>) {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
@@ -516,7 +541,11 @@ impl FlowTable {
             Body::Datagrams(_) => {}
             Body::Connection(connection) => {
                 let mut context = Context { limits: &self.limits, buffers: &mut self.buffers, now: self.now, flow };
-                connection.flush(&mut context, out);
+                match &self.normaliser {
+                    // What waits behind a hole no receiver has read.
+                    Some(_) => connection.forget(&mut context),
+                    None => connection.flush(&mut context, out),
+                }
                 natural = connection.natural_end();
             }
         }

@@ -1,0 +1,353 @@
+//! What becomes of each segment of a connection.
+
+use portcullis_lang::Direction;
+use portcullis_wire::{TcpFlags, TcpSegment};
+
+use crate::anomaly::StreamAnomaly;
+use crate::connection::{Connection, is_invalid, is_syn};
+use crate::event::{StreamEvent, StreamEventKind, StreamEvents};
+use crate::half::Context;
+use crate::opening::{Greeting, Opening, ResetVerdict};
+
+use super::options::{Agreed, Options, judge};
+use super::reasons::{Change, DropReason};
+use super::rewrite::Rewrite;
+
+impl Rewrite {
+    fn change(&mut self, change: Change) {
+        self.changes.insert(change);
+    }
+}
+
+impl Connection {
+    /// Says what is to be done to a segment, and delivers what it brings.
+    ///
+    /// `resumes` says that packets may have gone past while nobody looked, so that what is acknowledged and was not seen
+    /// is missing, and not made up.
+    pub(crate) fn normalise<'a>(
+        &mut self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'a>,
+        resumes: bool,
+        out: &mut StreamEvents<'a>,
+    ) -> Result<Rewrite, DropReason> {
+        let flags = segment.flags;
+        let mut rewrite = Rewrite::default();
+        if is_invalid(flags) {
+            self.report(context, direction, StreamAnomaly::InvalidFlags, segment, out);
+            return Err(DropReason::InvalidFlags);
+        }
+        let agreed = Agreed { timestamps: self.opening.timestamps(), sack: self.opening.sack() };
+        clean_header(segment, agreed, &mut rewrite)?;
+        if flags.contains(TcpFlags::SYN) {
+            self.normalise_syn(context, direction, segment, out)?;
+            clean_syn(segment, &mut rewrite);
+            return Ok(rewrite);
+        }
+        if flags.contains(TcpFlags::RST) {
+            return match self.judge_reset(direction, segment) {
+                ResetVerdict::Exact => {
+                    self.set_reset(context, direction, out);
+                    Ok(rewrite)
+                }
+                ResetVerdict::Inexact => {
+                    self.report(context, direction, StreamAnomaly::ResetInexact, segment, out);
+                    Err(DropReason::ResetInexact)
+                }
+                ResetVerdict::OutOfWindow => {
+                    self.report(context, direction, StreamAnomaly::ResetOutOfWindow, segment, out);
+                    Err(DropReason::ResetInexact)
+                }
+            };
+        }
+        if !flags.contains(TcpFlags::ACK) {
+            self.report(context, direction, StreamAnomaly::MissingAckFlag, segment, out);
+            return Err(DropReason::MissingAck);
+        }
+        self.normalise_data(context, direction, segment, resumes, &mut rewrite, out)?;
+        Ok(rewrite)
+    }
+
+    fn normalise_syn(
+        &mut self,
+        context: &Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'_>,
+        out: &mut StreamEvents<'_>,
+    ) -> Result<(), DropReason> {
+        let greeted = greet(&mut self.opening, direction, segment);
+        if let Some(kind) = greeted.anomaly {
+            self.report(context, direction, kind, segment, out);
+        }
+        if greeted.reason == Some(DropReason::SynInConnection) {
+            self.reopened = Some((direction, segment.sequence + 1));
+        }
+        match greeted.reason {
+            Some(reason) => Err(reason),
+            None => {
+                if !segment.payload.is_empty() {
+                    self.report(context, direction, StreamAnomaly::SynData, segment, out);
+                }
+                self.synchronise();
+                Ok(())
+            }
+        }
+    }
+
+    fn normalise_data<'a>(
+        &mut self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'a>,
+        resumes: bool,
+        rewrite: &mut Rewrite,
+        out: &mut StreamEvents<'a>,
+    ) -> Result<(), DropReason> {
+        let fin = segment.flags.contains(TcpFlags::FIN);
+        let length = segment.payload.len() as u64;
+        if !self.half(direction).synchronised {
+            self.opening.synchronise(direction, segment.sequence);
+            self.half_mut(direction).synchronise(segment.sequence);
+        }
+        let windows = self.windows_are_known(direction);
+        let timestamp = if self.opening.timestamps() { segment.options.timestamps() } else { None };
+        let half = self.half_mut(direction);
+        let position = half.position(segment.sequence);
+        let start = u64::try_from(position).unwrap_or(0);
+        if timestamp.is_some_and(|timestamp| half.is_outdated(timestamp.value, context.now)) {
+            self.report(context, direction, StreamAnomaly::TimestampOld, segment, out);
+            return Err(DropReason::TimestampOld);
+        }
+        if windows && start > half.offset && start >= half.edge {
+            self.report(context, direction, StreamAnomaly::OutOfWindow, segment, out);
+            return Err(DropReason::OutOfWindow);
+        }
+        if let Some(timestamp) = timestamp {
+            half.remember(timestamp.value, start, start.saturating_add(length), context.now);
+        }
+        let is_old = position.saturating_add_unsigned(length) < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
+        if !windows || !is_old {
+            self.normalise_acknowledgement(context, direction, segment, resumes, out)?;
+        }
+        if segment.flags.contains(TcpFlags::URG) {
+            self.report_urgent(context, direction, segment, out);
+            rewrite.without |= TcpFlags::URG;
+            rewrite.change(Change::Urgent);
+        } else if segment.urgent != 0 {
+            rewrite.change(Change::Urgent);
+        }
+        self.establish(context, direction, out);
+        if length == 0 && !fin {
+            return Ok(());
+        }
+        if self.is_reset() && length > 0 {
+            self.half_mut(direction).report(context, StreamAnomaly::DataAfterReset, start, out);
+        }
+        let recorded = self.half_mut(direction).record(context, position, segment.payload, fin, out)?;
+        if recorded.without_fin {
+            rewrite.without |= TcpFlags::FIN;
+            rewrite.change(Change::Fin);
+        }
+        rewrite.payload = recorded.payload;
+        if let Some(change) = recorded.change {
+            rewrite.change(change);
+        }
+        Ok(())
+    }
+
+    /// Takes the acknowledgement and the window of a segment.
+    fn normalise_acknowledgement(
+        &mut self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'_>,
+        resumes: bool,
+        out: &mut StreamEvents<'_>,
+    ) -> Result<(), DropReason> {
+        let other = direction.other();
+        let acknowledgement = segment.acknowledgement;
+        if !self.half(other).synchronised {
+            self.opening.synchronise(other, acknowledgement);
+            self.synchronise();
+        }
+        let windows = self.windows_are_known(other);
+        let shift = self.opening.shift(direction);
+        let half = self.half_mut(other);
+        let position = half.position(acknowledgement);
+        let too_old = position.saturating_add(i64::from(half.largest_window))
+            < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
+        if windows && too_old {
+            self.report(context, direction, StreamAnomaly::AckTooOld, segment, out);
+            return Err(DropReason::AckTooOld);
+        }
+        let Ok(offset) = u64::try_from(position) else {
+            return Ok(());
+        };
+        let let_through = half.held_end().saturating_add(u64::from(half.finished));
+        if offset > let_through {
+            if !resumes {
+                self.report(context, direction, StreamAnomaly::AckUnsent, segment, out);
+                return Err(DropReason::AckUnsent);
+            }
+            half.resume_at(context, offset, out);
+        }
+        // What waits behind a hole is not read, whoever acknowledges it: only its sender can close the hole.
+        let half = self.half_mut(other);
+        if offset > half.offset.saturating_add(u64::from(half.finished)) {
+            if !resumes {
+                self.report(context, direction, StreamAnomaly::AckUnsent, segment, out);
+                return Err(DropReason::AckUnsent);
+            }
+            half.resume_at(context, offset, out);
+        }
+        let half = self.half_mut(other);
+        half.acknowledge(context, offset.min(half.offset));
+        if let Some(shift) = shift {
+            let window = u32::from(segment.window) << shift;
+            half.largest_window = half.largest_window.max(window);
+            half.edge = half.edge.max(offset.saturating_add(u64::from(window)));
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of a SYN or SYN-ACK.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Greeted {
+    pub(super) anomaly: Option<StreamAnomaly>,
+    pub(super) reason: Option<DropReason>,
+}
+
+/// Takes a SYN or SYN-ACK if it is the first of its kind or says the same as that.
+pub(super) fn greet(opening: &mut Opening, direction: Direction, segment: &TcpSegment<'_>) -> Greeted {
+    let refused = |anomaly, reason| Greeted { anomaly: Some(anomaly), reason: Some(reason) };
+    let syn = is_syn(segment.flags);
+    if syn && direction == Direction::Down && opening.any_syn_seen() {
+        return match opening.syn_seen(Direction::Down) {
+            true => refused(StreamAnomaly::SynInEstablished, DropReason::SynInConnection),
+            false => refused(StreamAnomaly::SplitHandshake, DropReason::SynFromServer),
+        };
+    }
+    if !syn && direction == Direction::Up {
+        // The client's half of a simultaneous open, whose other half was not let through.
+        return refused(StreamAnomaly::SynAckWrongAck, DropReason::SynFromServer);
+    }
+    // Tried on a copy: what is not let through must leave no trace.
+    let mut tried = *opening;
+    let greeting = if syn { tried.syn(direction, segment) } else { tried.syn_ack(direction, segment, 0) };
+    match greeting {
+        Greeting::Accepted => {
+            *opening = tried;
+            Greeted::default()
+        }
+        Greeting::Repeated if opening.greeted_alike(direction, segment) => {
+            *opening = tried;
+            Greeted::default()
+        }
+        Greeting::Repeated => match syn {
+            true => refused(StreamAnomaly::SynChanged, DropReason::SynChanged),
+            false => refused(StreamAnomaly::SynAckChanged, DropReason::SynChanged),
+        },
+        Greeting::Flagged(kind) => refused(kind, DropReason::SynChanged),
+        Greeting::Ignored(StreamAnomaly::SynAckWrongAck) => {
+            refused(StreamAnomaly::SynAckWrongAck, DropReason::SynAckWrongAck)
+        }
+        Greeting::Ignored(kind) => refused(kind, DropReason::SynInConnection),
+    }
+}
+
+/// Cleans what is the same for all segments: options, reserved bits.
+pub(super) fn clean_header(segment: &TcpSegment<'_>, agreed: Agreed, rewrite: &mut Rewrite) -> Result<(), DropReason> {
+    match judge(segment, segment.flags.contains(TcpFlags::SYN), agreed) {
+        Options::Fine => {}
+        Options::Instead(options) => {
+            rewrite.options = Some(options);
+            rewrite.change(Change::Options);
+        }
+        Options::Signature => return Err(DropReason::Signature),
+    }
+    if segment.reserved != 0 {
+        rewrite.change(Change::Reserved);
+    }
+    Ok(())
+}
+
+/// Takes away what a SYN must not carry.
+pub(super) fn clean_syn(segment: &TcpSegment<'_>, rewrite: &mut Rewrite) {
+    if !segment.payload.is_empty() {
+        rewrite.payload = Some(Vec::new());
+        rewrite.change(Change::SynData);
+    }
+    if segment.flags.contains(TcpFlags::URG) || segment.urgent != 0 {
+        rewrite.without |= TcpFlags::URG;
+        rewrite.change(Change::Urgent);
+    }
+}
+
+/// What a segment of a flow that has only the state of a handshake comes to.
+pub(super) enum Opened {
+    /// All there was to do.
+    Done(Result<Rewrite, DropReason>),
+    /// A side refused the connection.
+    Refused(Rewrite),
+    /// The flow needs the state of a connection, which then takes the segment.
+    Beyond,
+}
+
+/// Takes a segment of a handshake.
+pub(super) fn normalise_opening(
+    opening: &mut Opening,
+    context: &Context<'_>,
+    direction: Direction,
+    segment: &TcpSegment<'_>,
+    out: &mut StreamEvents<'_>,
+) -> Opened {
+    let flags = segment.flags;
+    let mut tell = |opening: &mut Opening, kind| {
+        opening.anomalies.insert(kind);
+        let kind = StreamEventKind::Anomaly { direction, kind, offset: 0 };
+        out.push(StreamEvent { flow: context.flow, kind });
+    };
+    if opening.is_full() {
+        return Opened::Beyond;
+    }
+    let mut rewrite = Rewrite::default();
+    if is_invalid(flags) {
+        tell(opening, StreamAnomaly::InvalidFlags);
+        return Opened::Done(Err(DropReason::InvalidFlags));
+    }
+    if flags.contains(TcpFlags::SYN) {
+        if let Err(reason) = clean_header(segment, Agreed { timestamps: false, sack: false }, &mut rewrite) {
+            return Opened::Done(Err(reason));
+        }
+        let greeted = greet(opening, direction, segment);
+        if let Some(kind) = greeted.anomaly {
+            tell(opening, kind);
+        }
+        if let Some(reason) = greeted.reason {
+            return Opened::Done(Err(reason));
+        }
+        if !segment.payload.is_empty() {
+            tell(opening, StreamAnomaly::SynData);
+        }
+        clean_syn(segment, &mut rewrite);
+        return Opened::Done(Ok(rewrite));
+    }
+    if flags.contains(TcpFlags::RST) && opening.any_syn_seen() {
+        return match opening.reset(direction, segment) {
+            ResetVerdict::Exact if opening.is_reset() => Opened::Done(Ok(rewrite)),
+            ResetVerdict::Exact => {
+                opening.set_reset();
+                let kind = StreamEventKind::Reset { direction };
+                out.push(StreamEvent { flow: context.flow, kind });
+                Opened::Refused(rewrite)
+            }
+            ResetVerdict::Inexact | ResetVerdict::OutOfWindow => {
+                tell(opening, StreamAnomaly::ResetOutOfWindow);
+                Opened::Done(Err(DropReason::ResetInexact))
+            }
+        };
+    }
+    Opened::Beyond
+}
