@@ -7,9 +7,11 @@ const NONE: u32 = u32::MAX;
 const UNLISTED: u16 = u16::MAX;
 
 /// The links of all slots; a slot is in one list at most.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Links {
     nodes: Vec<Node>,
+    /// The most slots there will be.
+    most: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +23,21 @@ struct Node {
 
 const UNLINKED: Node = Node { previous: NONE, next: NONE, list: UNLISTED };
 
+/// Makes room for one more, in steps of a quarter and never for more than `most`: doubling would take
+/// twice the memory that the bounds name.
+pub(crate) fn make_room<T>(vector: &mut Vec<T>, most: usize) {
+    if vector.len() == vector.capacity() {
+        let step = (vector.len() / 4).max(1024).min(most.saturating_sub(vector.len()));
+        vector.reserve_exact(step.max(1));
+    }
+}
+
 impl Links {
+    /// Links for so many slots at most.
+    pub(crate) fn new(most: usize) -> Links {
+        Links { nodes: Vec::new(), most }
+    }
+
     /// The name under which the slot was put into a list.
     pub(crate) fn list_of(&self, slot: u32) -> Option<u16> {
         let list = self.nodes.get(slot as usize)?.list;
@@ -62,9 +78,9 @@ impl List {
 
     /// Appends a slot that is in no list; `name` is what [`Links::list_of`] will say.
     pub(crate) fn push_back(&mut self, links: &mut Links, slot: u32, name: u16) {
-        let wanted = slot as usize + 1;
-        if links.nodes.len() < wanted {
-            links.nodes.resize(wanted, UNLINKED);
+        while links.nodes.len() <= slot as usize {
+            make_room(&mut links.nodes, links.most);
+            links.nodes.push(UNLINKED);
         }
         let tail = self.tail;
         links.set(slot, |node| {
@@ -120,7 +136,7 @@ mod tests {
 
     #[test]
     fn slots_leave_from_the_ends_and_the_middle() {
-        let mut links = Links::default();
+        let mut links = Links::new(10);
         let mut list = List::default();
         for slot in [5, 2, 9, 0] {
             list.push_back(&mut links, slot, 1);
@@ -138,5 +154,15 @@ mod tests {
         assert_eq!(list.pop_front(&mut links), Some(9));
         assert_eq!(list.pop_front(&mut links), None);
         assert_eq!(list.front(), None);
+    }
+    #[test]
+    fn room_is_made_in_small_steps_and_never_beyond_the_bound() {
+        let mut vector = Vec::new();
+        for number in 0..10_000 {
+            make_room(&mut vector, 10_000);
+            vector.push(number);
+            assert!(vector.capacity() <= (vector.len() * 5 / 4).max(1024) + 1024, "{}", vector.len());
+            assert!(vector.capacity() <= 10_000);
+        }
     }
 }

@@ -17,8 +17,8 @@ use crate::tuple::Tuple;
 pub(crate) struct Slot {
     /// Addresses and ports.
     pub(crate) tuple: Tuple,
-    /// The number of the flow in the order of their beginning, doubled, plus one if the lower
-    /// endpoint is the client: one word less matters in a million of them.
+    /// The number of the flow in the order of their beginning, two bits that are the caller's, and
+    /// one that is set if the lower endpoint is the client: one word less matters in a million.
     origin: u64,
     /// The time of the first packet.
     pub(crate) start: Timestamp,
@@ -84,12 +84,22 @@ impl Class {
 impl Slot {
     /// Creates the state of a flow that begins.
     pub(crate) fn new(tuple: Tuple, serial: u64, client_is_low: bool, start: Timestamp, body: Body) -> Slot {
-        Slot { tuple, origin: serial << 1 | u64::from(client_is_low), start, last: start, body }
+        Slot { tuple, origin: serial << 3 | u64::from(client_is_low), start, last: start, body }
     }
 
     /// The number of the flow in the order of their beginning.
     pub(crate) fn serial(&self) -> u64 {
-        self.origin >> 1
+        self.origin >> 3
+    }
+
+    /// The two bits that are the caller's.
+    pub(crate) fn mark(&self) -> u8 {
+        (self.origin >> 1 & 3) as u8
+    }
+
+    /// Sets those of the two bits that are set here.
+    pub(crate) fn set_mark(&mut self, bits: u8) {
+        self.origin |= u64::from(bits & 3) << 1;
     }
 
     /// The id of the flow, given its place.

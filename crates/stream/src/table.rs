@@ -12,7 +12,7 @@ use crate::event::{EndReason, StreamEvent, StreamEventKind, StreamEvents};
 use crate::flow::{DirectionStatistics, FlowId, FlowSummary, Protocol};
 use crate::half::Context;
 use crate::limits::Limits;
-use crate::list::{Links, List};
+use crate::list::{Links, List, make_room};
 use crate::normalise::Normaliser;
 use crate::opening::{Greeting, Opening, ResetVerdict};
 use crate::services::ServicePorts;
@@ -22,6 +22,13 @@ use crate::wheel::Wheel;
 
 /// Among how many of the oldest flows of a class the one that was silent longest is evicted.
 const EVICTION_CANDIDATES: usize = 16;
+
+/// How many timers act at one call: a packet is not to wait until a million flows have ended, and
+/// the events of so many would take more memory than the flows.
+const EXPIRIES: usize = 256;
+
+/// How many events those timers may make before the others have to wait.
+const EXPIRY_EVENTS: usize = 1024;
 
 /// Tracks flows: takes packets in the order of their capture and gives events.
 ///
@@ -43,7 +50,10 @@ pub struct FlowTable {
     class_links: Links,
     pub(crate) buffers: Buffers,
     pub(crate) now: Timestamp,
+    /// Flows whose timer has fired and has not acted yet, the next one last.
     fired: Vec<u32>,
+    /// Whether the input has ended, and `fired` holds all flows.
+    finishing: bool,
     statistics: TableStatistics,
     /// That of a gateway.
     pub(crate) normaliser: Option<Box<Normaliser>>,
@@ -86,18 +96,19 @@ impl FlowTable {
         };
         FlowTable {
             buffers: Buffers::new(limits.memory),
-            limits,
             random,
             services: ServicePorts::new(),
             midstream: true,
             index: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
-            wheel: Wheel::new(),
+            wheel: Wheel::new(limits.flows.max(1)),
             classes: Default::default(),
-            class_links: Links::default(),
+            class_links: Links::new(limits.flows.max(1)),
             now: Timestamp(i64::MIN),
             fired: Vec::new(),
+            finishing: false,
+            limits,
             statistics: TableStatistics::default(),
             normaliser: None,
         }
@@ -137,7 +148,7 @@ impl FlowTable {
         segment: &TcpSegment<'_>,
         out: &mut StreamEvents<'_>,
     ) -> Option<Place> {
-        self.advance(envelope.time, out);
+        self.advance_some(envelope.time, out);
         let source = (envelope.source, segment.source_port);
         let destination = (envelope.destination, segment.destination_port);
         let (tuple, source_is_low) = Tuple::new(Protocol::Tcp, envelope.vlan, source, destination);
@@ -155,8 +166,10 @@ impl FlowTable {
                 Body::Connection(connection) => connection.is_replaced_by(place.direction, segment),
                 _ => false,
             };
-            if replaced {
-                self.end(place.index, EndReason::Replaced, out);
+            let overdue = self.is_overdue(place.index);
+            if overdue || replaced {
+                let reason = if overdue { EndReason::Timeout } else { EndReason::Replaced };
+                self.end(place.index, reason, out);
                 found = None;
             }
         }
@@ -189,12 +202,19 @@ impl FlowTable {
         datagram: &UdpDatagram<'a>,
         out: &mut StreamEvents<'a>,
     ) -> Option<FlowId> {
-        self.advance(envelope.time, out);
+        self.advance_some(envelope.time, out);
         let source = (envelope.source, datagram.source_port);
         let destination = (envelope.destination, datagram.destination_port);
         let (tuple, source_is_low) = Tuple::new(Protocol::Udp, envelope.vlan, source, destination);
         let hash = tuple.hash_with(&self.random);
-        let place = match self.find(hash, &tuple, source_is_low) {
+        let mut found = self.find(hash, &tuple, source_is_low);
+        if let Some(place) = &found
+            && self.is_overdue(place.index)
+        {
+            self.end(place.index, EndReason::Timeout, out);
+            found = None;
+        }
+        let place = match found {
             Some(place) => place,
             None => {
                 let services = &self.services;
@@ -231,25 +251,51 @@ impl FlowTable {
     /// Moves the time on: flows that were silent for too long end, and what was waited for too
     /// long becomes a gap.
     ///
-    /// Packets do the same, so that this is needed only where none come.
+    /// Packets do the same, so that this is needed only where none come. A million flows may end
+    /// at once; [`FlowTable::advance_some`] hands them out in portions.
     pub fn advance(&mut self, now: Timestamp, out: &mut StreamEvents<'_>) {
-        if now <= self.now {
-            return;
+        while self.advance_some(now, out) {}
+    }
+
+    /// Moves the time on as [`FlowTable::advance`] does, but makes no more than some thousand events;
+    /// returns whether there are more to come at once.
+    ///
+    /// Each packet does this, so that none has to wait long behind flows that end. A flow whose time
+    /// is over is found by no packet any more, even if its end comes in a later portion.
+    pub fn advance_some(&mut self, now: Timestamp, out: &mut StreamEvents<'_>) -> bool {
+        self.now = self.now.max(now);
+        let before = out.len();
+        let mut acted = 0;
+        loop {
+            while let Some(index) = self.fired.pop() {
+                self.fire(index, out);
+                acted += 1;
+                if acted >= EXPIRIES || out.len().saturating_sub(before) >= EXPIRY_EVENTS {
+                    return !self.fired.is_empty() || self.wheel.is_behind(self.now.0);
+                }
+            }
+            if !self.wheel.is_behind(self.now.0) {
+                return false;
+            }
+            self.next_tick();
         }
-        self.now = now;
-        if !self.wheel.is_behind(now.0) {
-            return;
-        }
+    }
+
+    /// Moves the wheel on to the next tick in which timers fire, the last of which is to act first.
+    fn next_tick(&mut self) {
         let mut fired = std::mem::take(&mut self.fired);
-        self.wheel.advance(now.0, &mut fired);
-        // Within one step of the wheel, what happened first comes first.
-        fired.sort_by_cached_key(|index| {
-            self.slots.get(*index as usize).map(|slot| (self.idle_until(slot), slot.serial()))
+        self.wheel.advance(self.now.0, &mut fired);
+        // Within one tick, what happened first comes first.
+        fired.sort_unstable_by_key(|index| {
+            std::cmp::Reverse(self.slots.get(*index as usize).map(|slot| (self.idle_until(slot), slot.serial())))
         });
-        for index in fired.drain(..) {
-            self.fire(index, out);
-        }
         self.fired = fired;
+    }
+
+    /// Whether the time of a flow is over but its timer, one of many, has not acted yet.
+    fn is_overdue(&self, index: u32) -> bool {
+        let slot = if self.fired.is_empty() { None } else { self.slots.get(index as usize) };
+        slot.is_some_and(|slot| self.idle_until(slot) <= self.now)
     }
 
     /// Ends all flows, in the order in which they began, at the end of the input.
@@ -257,13 +303,47 @@ impl FlowTable {
     /// Data that is held is delivered after the gap that it was held for. The table is empty
     /// afterwards and can be used again.
     pub fn finish(&mut self, out: &mut StreamEvents<'_>) {
-        let mut live: Vec<(u64, u32)> =
-            self.index.iter().filter_map(|&index| Some((self.slots.get(index as usize)?.serial(), index))).collect();
-        live.sort_unstable();
-        for (_, index) in live {
-            self.end(index, EndReason::EndOfInput, out);
+        while self.finish_some(out) {}
+    }
+
+    /// Ends flows as [`FlowTable::finish`] does, but makes no more than some thousand events; returns whether
+    /// it has to be called again. No packet may come in between.
+    pub fn finish_some(&mut self, out: &mut StreamEvents<'_>) -> bool {
+        if !self.finishing {
+            if self.advance_some(self.now, out) {
+                return true;
+            }
+            self.finishing = true;
+            self.fired.reserve_exact(self.index.len());
+            self.fired.extend(self.index.iter().copied());
+            let slots = &self.slots;
+            self.fired.sort_unstable_by_key(|index| std::cmp::Reverse(slots.get(*index as usize).map(Slot::serial)));
         }
-        self.buffers.drop_spares();
+        let before = out.len();
+        for _ in 0..EXPIRIES {
+            let Some(index) = self.fired.pop() else { break };
+            self.end(index, EndReason::EndOfInput, out);
+            if out.len().saturating_sub(before) >= EXPIRY_EVENTS {
+                break;
+            }
+        }
+        self.finishing = !self.fired.is_empty();
+        if !self.finishing {
+            self.buffers.drop_spares();
+        }
+        self.finishing
+    }
+
+    /// Two bits that the caller keeps with a flow, 0 at its beginning and for flows that there are not.
+    pub fn mark(&self, id: FlowId) -> u8 {
+        self.slots.get(id.slot()).filter(|slot| slot.id(id.index) == id).map_or(0, Slot::mark)
+    }
+
+    /// Sets those of the two bits that are set in `bits`; the others stay as they are.
+    pub fn set_mark(&mut self, id: FlowId, bits: u8) {
+        if let Some(slot) = self.slots.get_mut(id.slot()).filter(|slot| slot.id(id.index) == id) {
+            slot.set_mark(bits);
+        }
     }
 
     /// What is known of a flow, until its `Ended` event was handed out.
@@ -285,7 +365,8 @@ impl FlowTable {
 
     /// The bytes held in all buffers, at most [`Limits::memory`].
     ///
-    /// The table itself comes on top: about 140 bytes for each flow, and up to 550 more for each connection beyond its handshake.
+    /// The table itself comes on top: 128 bytes for each flow and some 10 for its entry in the hash table,
+    /// and up to 550 more for each connection beyond its handshake.
     pub fn memory(&self) -> usize {
         self.buffers.held()
     }
@@ -366,7 +447,10 @@ impl FlowTable {
         });
         match self.slots.get_mut(index as usize) {
             Some(free) => *free = slot,
-            None => self.slots.push(slot),
+            None => {
+                make_room(&mut self.slots, self.limits.flows.max(1));
+                self.slots.push(slot);
+            }
         }
         let (slots, random) = (&self.slots, &self.random);
         self.index.insert_unique(hash, index, |&index| {
@@ -558,6 +642,7 @@ impl FlowTable {
         }
         self.wheel.cancel(index);
         self.unlist(index);
+        make_room(&mut self.free, self.limits.flows.max(1));
         self.free.push(index);
     }
 }
@@ -620,5 +705,20 @@ fn pick(directions: &mut [DirectionStatistics; 2], direction: Direction) -> &mut
     match direction {
         Direction::Up => up,
         Direction::Down => down,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_the_hash_are_random_unless_a_seed_is_given() {
+        let address = ([192, 0, 2, 1].into(), 25);
+        let (tuple, _) = Tuple::new(Protocol::Tcp, 0, address, address);
+        let hash = |seed| tuple.hash_with(&FlowTable::new(Limits::default(), seed).random);
+        assert_eq!(hash(Some(7)), hash(Some(7)));
+        assert_ne!(hash(Some(7)), hash(Some(8)));
+        assert_ne!(hash(None), hash(None), "each table has keys of its own");
     }
 }

@@ -26,12 +26,12 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
-    /// Creates an empty wheel that stands at the beginning of time.
-    pub(crate) fn new() -> Wheel {
+    /// Creates an empty wheel for so many slots at most, which stands at the beginning of time.
+    pub(crate) fn new(most: usize) -> Wheel {
         Wheel {
             near: vec![List::default(); BUCKETS as usize],
             far: vec![List::default(); BUCKETS as usize],
-            links: Links::default(),
+            links: Links::new(most),
             near_timers: 0,
             far_timers: 0,
             tick: i64::MIN >> TICK_SHIFT,
@@ -86,13 +86,14 @@ impl Wheel {
         }
     }
 
-    /// Moves the wheel on to a moment and appends the slots whose timers fired.
+    /// Moves the wheel on towards a moment, as far as the first tick in which timers fire, and
+    /// appends their slots. When none are appended, the moment is reached.
     ///
     /// A slot that fired has no timer any more. At most 512 buckets are visited, whatever the
     /// distance: with nothing left to fire, the wheel jumps.
     pub(crate) fn advance(&mut self, nanoseconds: i64, fired: &mut Vec<u32>) {
         let target = Wheel::tick_of(nanoseconds);
-        while self.tick < target {
+        while self.tick < target && fired.is_empty() {
             if self.near_timers == 0 && self.far_timers == 0 {
                 self.tick = target;
                 return;
@@ -134,15 +135,21 @@ mod tests {
     const TICK: i64 = 1 << TICK_SHIFT;
 
     fn wheel_at(nanoseconds: i64) -> Wheel {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::new(1 << 20);
         wheel.advance(nanoseconds, &mut Vec::new());
         wheel
     }
 
     fn fired(wheel: &mut Wheel, nanoseconds: i64) -> Vec<u32> {
-        let mut slots = Vec::new();
-        wheel.advance(nanoseconds, &mut slots);
-        slots
+        let mut all = Vec::new();
+        loop {
+            let mut slots = Vec::new();
+            wheel.advance(nanoseconds, &mut slots);
+            if slots.is_empty() {
+                return all;
+            }
+            all.append(&mut slots);
+        }
     }
 
     #[test]

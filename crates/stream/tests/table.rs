@@ -9,7 +9,7 @@ use portcullis_lang::Direction;
 use portcullis_stream::{
     EndReason, Envelope, FlowState, FlowTable, Limits, Protocol, ServicePorts, StreamEventKind, StreamEvents,
 };
-use portcullis_wire::{TcpFlags, Timestamp, UdpDatagram};
+use portcullis_wire::{SequenceNumber, TcpFlags, TcpOptions, TcpSegment, Timestamp, UdpDatagram};
 
 /// Sends a datagram between two hosts whose last octets are given.
 fn datagram(lab: &mut Lab, source: (u8, u16), destination: (u8, u16), vlan: u16, payload: &[u8]) {
@@ -298,4 +298,108 @@ fn more_than_four_events_of_one_packet_are_all_kept() {
 #[test]
 fn the_size_of_an_event_stays_small() {
     assert!(size_of::<StreamEventKind<'_>>() <= 96, "{}", size_of::<StreamEventKind<'_>>());
+}
+
+/// Sends a SYN of one of many clients and returns what the table says.
+fn syn_of(table: &mut FlowTable, client: u32, now: Timestamp) -> StreamEvents<'static> {
+    let syn = TcpSegment {
+        source_port: 40_000,
+        destination_port: 25,
+        sequence: SequenceNumber(1),
+        acknowledgement: SequenceNumber(0),
+        flags: SYN,
+        reserved: 0,
+        window: 1024,
+        checksum: 0,
+        urgent: 0,
+        options: TcpOptions::new(&[]),
+        header: &[],
+        payload: &[],
+    };
+    let source = IpAddr::from((0x0a00_0000 | client).to_be_bytes());
+    let destination = [192, 0, 2, 2].into();
+    let envelope = Envelope { time: now, vlan: 0, source, destination, length: 40, missing: 0 };
+    let mut events = StreamEvents::new();
+    table.tcp(&envelope, &syn, &mut events);
+    events
+}
+
+/// The clients of the flows that end, in this order.
+fn ended(events: &StreamEvents<'_>) -> Vec<(EndReason, u32)> {
+    let ended = events.iter().filter_map(|event| match &event.kind {
+        StreamEventKind::Ended { reason, summary } => match summary.key.client.ip() {
+            IpAddr::V4(address) => Some((*reason, address.to_bits() & 0xff_ffff)),
+            IpAddr::V6(_) => None,
+        },
+        _ => None,
+    });
+    ended.collect()
+}
+
+#[test]
+fn flows_that_end_at_once_end_in_portions_and_in_order() {
+    let begin = Timestamp::from_seconds(1_700_000_000);
+    let mut table = FlowTable::new(Limits::default(), None);
+    for client in 0..10_000 {
+        syn_of(&mut table, client, Timestamp(begin.0 + i64::from(client)));
+    }
+    let later = Timestamp::from_seconds(1_700_000_060);
+    // Its own flow is over too, although its turn has not come: it is not taken for an old acquaintance.
+    let events = syn_of(&mut table, 9_000, later);
+    let mut all = ended(&events);
+    assert!(all.len() < 1_000, "{}", all.len());
+    assert_eq!(all.last(), Some(&(EndReason::Timeout, 9_000)));
+    assert!(matches!(events.last().unwrap().kind, StreamEventKind::Started { .. }));
+    let mut calls = 0;
+    loop {
+        let mut events = StreamEvents::new();
+        let more = table.advance_some(later, &mut events);
+        assert!(events.len() < 1_000, "{}", events.len());
+        all.append(&mut ended(&events));
+        calls += 1;
+        if !more {
+            break;
+        }
+    }
+    assert!(calls > 10, "{calls}");
+    assert_eq!((all.len(), table.len()), (10_000, 1));
+    all.retain(|(_, client)| *client != 9_000);
+    assert!(all.is_sorted(), "the oldest is the first");
+    assert!(all.iter().all(|(reason, _)| *reason == EndReason::Timeout));
+}
+
+#[test]
+fn at_the_end_flows_can_be_had_in_portions() {
+    let now = Timestamp::from_seconds(1_700_000_000);
+    let mut table = FlowTable::new(Limits::default(), None);
+    for client in 0..5_000 {
+        syn_of(&mut table, client, now);
+    }
+    let mut all = Vec::new();
+    let mut more = true;
+    while more {
+        let mut events = StreamEvents::new();
+        more = table.finish_some(&mut events);
+        assert!(events.len() < 1_000);
+        all.append(&mut ended(&events));
+    }
+    assert_eq!((all.len(), table.len()), (5_000, 0));
+    assert!(all.is_sorted());
+    assert_eq!(ended(&syn_of(&mut table, 1, now)), [], "the table can be used again");
+}
+
+#[test]
+fn the_callers_marks_last_as_long_as_the_flow() {
+    let mut lab = Lab::new();
+    lab.send(&up(-1, "").flags(SYN));
+    let first = lab.flow.unwrap();
+    assert_eq!(lab.table.mark(first), 0);
+    lab.table.set_mark(first, 1);
+    lab.table.set_mark(first, 2);
+    assert_eq!(lab.table.mark(first), 3);
+    assert_eq!(lab.table.flow(first).unwrap().flow, first, "its number is the same");
+    lab.sleep(60);
+    lab.send(&up(-1, "").flags(SYN));
+    let second = lab.flow.unwrap();
+    assert_eq!((lab.table.mark(first), lab.table.mark(second)), (0, 0));
 }
