@@ -459,6 +459,11 @@ impl Connection {
         }
     }
 
+    /// Notes that a gateway has reset the connection.
+    pub(crate) fn mark_reset(&mut self) {
+        self.reset = true;
+    }
+
     /// Whether a side has reset the connection.
     pub(crate) fn is_reset(&self) -> bool {
         self.reset

@@ -158,8 +158,6 @@ pub enum EndReason {
     Evicted,
     /// Another connection between the same ports began, though the end of this one was not seen.
     Replaced,
-    /// A gateway has closed it.
-    Refused,
     /// The input ended.
     EndOfInput,
 }
@@ -173,7 +171,6 @@ impl EndReason {
             EndReason::Timeout => "timeout",
             EndReason::Evicted => "evicted",
             EndReason::Replaced => "replaced",
-            EndReason::Refused => "refused",
             EndReason::EndOfInput => "end_of_input",
         }
     }

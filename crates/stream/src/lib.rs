@@ -67,6 +67,7 @@ mod limits;
 mod list;
 mod normalise;
 mod opening;
+mod parting;
 mod queue;
 mod services;
 mod slot;
@@ -83,5 +84,6 @@ pub use normalise::{
     Change, ChangeSet, DropReason, Midstream, Normalised, NormaliserSettings, NormaliserStatistics, Rewrite,
     SideNumbers, Treatment,
 };
+pub use parting::{Parting, Standing};
 pub use services::ServicePorts;
 pub use table::{FlowTable, TableStatistics};

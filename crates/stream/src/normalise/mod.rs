@@ -73,6 +73,8 @@ pub struct Normalised {
     pub start: u64,
     /// Where the payload ends in the stream, as it came.
     pub end: u64,
+    /// How far the stream had come, in order, before the segment.
+    pub before: u64,
     /// What is to be done.
     pub treatment: Treatment,
 }

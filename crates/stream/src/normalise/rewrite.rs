@@ -42,6 +42,11 @@ impl Rewrite {
         self.payload.as_deref().unwrap_or(segment.payload)
     }
 
+    /// The options that leave.
+    pub fn options<'p>(&'p self, segment: &TcpSegment<'p>) -> &'p [u8] {
+        self.options.as_deref().unwrap_or(segment.options.as_bytes())
+    }
+
     /// The flags that leave.
     pub fn flags(&self, segment: &TcpSegment<'_>) -> TcpFlags {
         TcpFlags(segment.flags.0 & !self.without.0)

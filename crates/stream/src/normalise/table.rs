@@ -5,7 +5,7 @@ use portcullis_wire::{IpPacket, TcpFlags, TcpSegment, Timestamp};
 
 use crate::connection::{Connection, is_invalid};
 use crate::envelope::Envelope;
-use crate::event::{EndReason, StreamEvents};
+use crate::event::StreamEvents;
 use crate::flow::FlowId;
 use crate::half::Context;
 use crate::slot::{Body, Class};
@@ -45,9 +45,14 @@ impl FlowTable {
     ) -> Normalised {
         let mut normalised = match self.locate(envelope, segment, out) {
             Some(place) => self.normalise_in(&place, envelope, segment, out),
-            None => {
-                Normalised { flow: None, direction: Direction::Up, start: 0, end: 0, treatment: self.stray(segment) }
-            }
+            None => Normalised {
+                flow: None,
+                direction: Direction::Up,
+                start: 0,
+                end: 0,
+                before: 0,
+                treatment: self.stray(segment),
+            },
         };
         let Some(normaliser) = &mut self.normaliser else { return normalised };
         if let Some(floor) = normaliser.settings.minimum_ttl
@@ -122,10 +127,13 @@ impl FlowTable {
         }
     }
 
-    /// Ends a flow that a gateway has closed.
-    pub fn close(&mut self, flow: FlowId, out: &mut StreamEvents<'_>) {
-        if self.slot_of(flow).is_some() {
-            self.end(flow.index, EndReason::Refused, out);
+    /// Says that the gateway has reset a connection: it is remembered as long as one that a side has reset.
+    pub fn set_reset(&mut self, flow: FlowId) {
+        let index = flow.index;
+        let Some(slot) = self.slots.get_mut(flow.slot()).filter(|slot| slot.id(index) == flow) else { return };
+        if let Body::Connection(connection) = &mut slot.body {
+            connection.mark_reset();
+            self.set_timer(index);
         }
     }
 
@@ -138,7 +146,7 @@ impl FlowTable {
     ) -> Normalised {
         let Place { index, direction } = *place;
         let (missed, limits) = (self.normaliser.as_ref().and_then(|normaliser| normaliser.missed), &self.limits);
-        let nothing = |treatment| Normalised { flow: None, direction, start: 0, end: 0, treatment };
+        let nothing = |treatment| Normalised { flow: None, direction, start: 0, end: 0, before: 0, treatment };
         let Some(slot) = self.slots.get_mut(index as usize) else { return nothing(Treatment::Forward) };
         let flow = slot.id(index);
         slot.last = self.now;
@@ -172,13 +180,14 @@ impl FlowTable {
         let began = slot.start;
         let Body::Connection(connection) = &mut slot.body else { return nothing(Treatment::Forward) };
         let resumes = connection.is_midstream() || missed.is_some_and(|missed| began <= missed);
+        let before = connection.half(direction).offset;
         let result = connection.normalise(&mut context, direction, segment, resumes, out);
         let start = connection.offset_of(direction, segment.sequence);
         let end = start.saturating_add(segment.payload.len() as u64);
         if connection.class() != connection.listed {
             self.set_timer(index);
         }
-        Normalised { flow: Some(flow), direction, start, end, treatment: treated(result) }
+        Normalised { flow: Some(flow), direction, start, end, before, treatment: treated(result) }
     }
 
     /// What becomes of a segment that has no flow and begins none.
