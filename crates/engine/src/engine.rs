@@ -57,23 +57,23 @@ impl Default for Settings {
 pub struct Engine {
     /// What flows that begin now are read and judged by.
     rules: Arc<Rules>,
-    settings: Settings,
-    table: FlowTable,
+    pub(crate) settings: Settings,
+    pub(crate) table: FlowTable,
     fragments: Defragmenter,
     /// By slot of the flow table.
-    flows: Vec<Option<Box<Tracked>>>,
+    pub(crate) flows: Vec<Option<Box<Tracked>>>,
     /// Whether any flow has had a segment set aside: without one, nothing has to be looked up for them.
     doubts: bool,
-    work: Work,
+    pub(crate) work: Work,
 }
 
 /// What is used again for every packet.
 #[derive(Debug, Default)]
-struct Work {
+pub(crate) struct Work {
     scratch: Scratch,
     memories: Memories,
     decisions: Vec<Decision>,
-    statistics: Statistics,
+    pub(crate) statistics: Statistics,
 }
 
 impl Engine {
@@ -226,7 +226,7 @@ impl Engine {
         }
     }
 
-    fn wrong_checksum(&mut self, packet: &PacketInfo<'_>, output: &mut dyn Output) {
+    pub(crate) fn wrong_checksum(&mut self, packet: &PacketInfo<'_>, output: &mut dyn Output) {
         self.work.statistics.wrong_checksum += 1;
         output.wrong_checksum(packet);
     }
@@ -314,7 +314,7 @@ impl Engine {
         }
     }
 
-    fn take_events(&mut self, events: StreamEvents<'_>, packet: &PacketInfo<'_>, output: &mut dyn Output) {
+    pub(crate) fn take_events(&mut self, events: StreamEvents<'_>, packet: &PacketInfo<'_>, output: &mut dyn Output) {
         for event in events {
             match event.kind {
                 StreamEventKind::Started { key, start, midstream } => {
@@ -344,6 +344,11 @@ impl Engine {
         }
     }
 
+    /// What is kept of a flow that has not ended.
+    pub(crate) fn tracked_mut(&mut self, id: FlowId) -> Option<&mut Tracked> {
+        self.flows.get_mut(id.slot())?.as_deref_mut().filter(|tracked| tracked.flow.id == id)
+    }
+
     fn start(
         &mut self,
         id: FlowId,
@@ -368,8 +373,13 @@ impl Engine {
             verdict: Verdict::Accept,
             alerts: 0,
         };
-        let mut tracked =
-            Box::new(Tracked { flow, inspection: Inspection::None, verified: [false; 2], doubtful: Vec::new() });
+        let mut tracked = Box::new(Tracked {
+            flow,
+            inspection: Inspection::None,
+            verified: [false; 2],
+            doubtful: Vec::new(),
+            gate: None,
+        });
         match protocol {
             Some(protocol) => self.inspect(&mut tracked, protocol, start),
             None if self.settings.recognise && key.protocol == Protocol::Tcp && !midstream => {
@@ -525,7 +535,7 @@ impl Engine {
     }
 }
 
-fn report_wire(output: &mut dyn Output, packet: &PacketInfo<'_>, anomalies: AnomalySet) {
+pub(crate) fn report_wire(output: &mut dyn Output, packet: &PacketInfo<'_>, anomalies: AnomalySet) {
     if anomalies != AnomalySet::EMPTY {
         let anomalies: SmallVec<[WireAnomaly; 4]> = anomalies.iter().collect();
         for anomaly in anomalies {

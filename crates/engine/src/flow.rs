@@ -10,6 +10,7 @@ use portcullis_stream::{FlowId, FlowKey, Protocol};
 use portcullis_wire::Timestamp;
 
 use crate::doubtful::Doubtful;
+use crate::gate::GateFlow;
 use crate::rules::Rules;
 
 /// A flow, as outputs see it.
@@ -78,6 +79,8 @@ pub(crate) struct Tracked {
     pub(crate) verified: [bool; 2],
     /// Segments whose checksum is wrong, until it is known whether their receiver took them.
     pub(crate) doubtful: Vec<Doubtful>,
+    /// What a gate does about it.
+    pub(crate) gate: Option<Box<GateFlow>>,
 }
 
 #[derive(Debug)]

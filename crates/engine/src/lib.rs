@@ -6,12 +6,14 @@
 //!
 //! * [`Grammars`] are the loaded protocols and the ports they are expected on.
 //! * [`Engine::packet`] is the way of a packet: link layer, fragments, flow, stream, conversation, rules.
+//! * [`Gate`] is an engine in the way of packets: it says of each what becomes of it.
 //! * [`Output`] takes what comes of it, with the [`Flow`] and the [`PacketInfo`] that it belongs to.
 #![forbid(unsafe_code)]
 
 mod doubtful;
 mod engine;
 mod flow;
+mod gate;
 mod grammars;
 mod inspect;
 mod limits;
@@ -22,8 +24,9 @@ mod statistics;
 
 pub use engine::{Engine, Settings};
 pub use flow::{Flow, Verdict};
+pub use gate::{Arriving, Failure, Fate, Gate, GateSettings, GateStatistics, Mode};
 pub use grammars::Grammars;
 pub use limits::EngineLimits;
-pub use output::{Judgement, Output, PacketInfo};
+pub use output::{GateAction, Judgement, Output, PacketInfo};
 pub use rules::Rules;
 pub use statistics::Statistics;

@@ -23,6 +23,35 @@ pub struct PacketInfo<'a> {
     pub data: &'a [u8],
 }
 
+impl PacketInfo<'_> {
+    /// What stands for a packet where time alone brought something about.
+    pub fn of_time(time: Timestamp) -> PacketInfo<'static> {
+        PacketInfo { number: 0, time, vlans: &[], link: LinkType::RawIp, data: &[] }
+    }
+}
+
+/// What a gate does about a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GateAction {
+    /// The client was answered with the text of the verdict, and the connection is being closed.
+    Refused,
+    /// Both sides were told that the connection is broken.
+    Reset,
+    /// Octets waited too long for an answer that decides what they are.
+    HoldTimeout,
+}
+
+impl GateAction {
+    /// The action in records, in snake case.
+    pub fn name(self) -> &'static str {
+        match self {
+            GateAction::Refused => "refused",
+            GateAction::Reset => "reset",
+            GateAction::HoldTimeout => "hold_timeout",
+        }
+    }
+}
+
 /// A decision of a rule about an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Judgement<'a> {
@@ -74,6 +103,12 @@ pub trait Output {
 
     /// Something is odd about a packet below its flow.
     fn wire_anomaly(&mut self, packet: &PacketInfo<'_>, anomaly: WireAnomaly);
+
+    /// A gate has done something about a flow.
+    fn gate_action(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>, _action: GateAction) {}
+
+    /// A packet is longer than what was copied of it, and cannot be inspected.
+    fn uninspected(&mut self, _packet: &PacketInfo<'_>, _original_length: usize) {}
 
     /// The checksum of a packet is wrong, so that its receiver drops it; it was not looked at.
     fn wrong_checksum(&mut self, packet: &PacketInfo<'_>);

@@ -209,6 +209,13 @@ impl Dialogue {
         self.status != Status::Talking
     }
 
+    /// Octets of a side that nobody can judge yet, because an answer of the other side decides what they are: the last ones
+    /// that it was given.
+    pub fn stalled(&self, direction: Direction) -> u64 {
+        let side = self.side(direction);
+        if self.status == Status::Talking && side.stalled { side.held.len() as u64 } else { 0 }
+    }
+
     /// Octets held for this flow at the moment.
     pub fn held(&self) -> usize {
         self.sides.iter().map(|side| side.held.len()).sum::<usize>() + self.ahead_octets()

@@ -1,0 +1,246 @@
+//! An engine in the way of packets: every packet gets its fate, and what was judged is what leaves.
+//!
+//! ```text
+//! packet ─► normalise ─► dialogue ─► rules ─► fate of the packet, packets of our own
+//! ```
+//!
+//! A rule's verdict falls while the packet that brought it about waits, so that nothing has to be held for judgement:
+//! the segment that completes a command or a mail is let go when its events were judged, or it is not. What has to be
+//! held are octets that nobody can judge yet because an answer of the other side decides what they are.
+//!
+//! | file | is |
+//! |---|---|
+//! | `settings` | how a gate is set up |
+//! | `passage` | the way of a packet through the engine |
+//! | `hold` | octets that wait for an answer |
+//! | `carry` | carrying out what rules have decided |
+//! | `statistics` | what became of every packet |
+
+mod carry;
+mod hold;
+mod passage;
+mod settings;
+mod statistics;
+
+use std::sync::Arc;
+
+use portcullis_policy::PolicySet;
+use portcullis_stream::{DropReason, FlowId, NormaliserStatistics, Treatment};
+use portcullis_wire::{IpPacket, LinkType, TcpSegment, Timestamp};
+
+use crate::engine::{Engine, Settings};
+use crate::flow::Verdict;
+use crate::grammars::Grammars;
+use crate::output::{Output, PacketInfo};
+use crate::statistics::Statistics;
+pub(crate) use carry::GateFlow;
+pub use passage::Arriving;
+use passage::Passage;
+pub use settings::{Failure, GateSettings, Mode};
+pub use statistics::GateStatistics;
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on as it is.
+    Accept,
+    /// It goes on with these octets, from the IP header on.
+    Replace(Vec<u8>),
+    /// It goes no further.
+    Drop,
+    /// It goes on, and the rest of its flow need not be shown any more.
+    Bypass,
+}
+
+/// An engine in the way of packets.
+#[derive(Debug)]
+pub struct Gate {
+    engine: Engine,
+    settings: GateSettings,
+    statistics: GateStatistics,
+    /// Flows in which time may decide something: octets are held, or the gate answers for a side.
+    waiting: Vec<FlowId>,
+}
+
+impl Gate {
+    /// A gate without flows. The policies have to be compiled against the schemes of these grammars.
+    pub fn new(grammars: Arc<Grammars>, policies: Arc<PolicySet>, engine: Settings, settings: GateSettings) -> Gate {
+        let observe = settings.mode == Mode::Observe;
+        let engine = Engine::new(grammars, policies, Settings { observe, ..engine }).in_the_way(settings.normaliser);
+        Gate { engine, settings, statistics: GateStatistics::default(), waiting: Vec::new() }
+    }
+
+    /// Takes a packet and says what becomes of it; packets of the gate's own, from their IP header on, are appended to
+    /// `send` and are to be sent after its verdict.
+    pub fn packet(&mut self, arriving: &Arriving<'_>, output: &mut dyn Output, send: &mut Vec<Vec<u8>>) -> Fate {
+        let sent = send.len();
+        self.statistics.seen += 1;
+        let fate = if arriving.is_cut() {
+            self.statistics.uninspected += 1;
+            self.uninspectable(arriving, output)
+        } else {
+            self.judge(arriving, output, send)
+        };
+        self.statistics.sent += send.len().saturating_sub(sent) as u64;
+        match self.settings.mode {
+            Mode::Enforce => fate,
+            Mode::Observe => Fate::Accept,
+        }
+    }
+
+    /// Lets time pass: to be called about every 100 ms, and after it packets in `send` are to be sent.
+    pub fn tick(&mut self, now: Timestamp, output: &mut dyn Output, send: &mut Vec<Vec<u8>>) {
+        let sent = send.len();
+        self.engine.advance(now, output);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|flow| self.time_passes(*flow, now, output, send));
+        waiting.append(&mut self.waiting);
+        self.waiting = waiting;
+        self.statistics.sent += send.len().saturating_sub(sent) as u64;
+    }
+
+    /// Says that so many packets went past, or were lost, that the gate has not seen.
+    pub fn packets_were_missed(&mut self, packets: u64) {
+        self.statistics.seen += packets;
+        self.statistics.uninspected += packets;
+        self.statistics.missed += packets;
+        if self.settings.on_failure == Failure::Open {
+            self.engine.table_mut().packets_were_missed();
+        }
+    }
+
+    /// Ends all flows: what is held is let go or not, as for what could not be inspected.
+    pub fn finish(&mut self, output: &mut dyn Output, send: &mut Vec<Vec<u8>>) {
+        for flow in std::mem::take(&mut self.waiting) {
+            if self.settings.on_failure == Failure::Open {
+                self.release_all(flow, send);
+            }
+        }
+        self.engine.finish(output);
+    }
+
+    /// Observes or enforces from now on. Flows that a rule has stopped while the gate enforced stay stopped.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.settings.mode = mode;
+        self.engine.set_observe(mode == Mode::Observe);
+    }
+
+    /// Whether the gate observes or enforces.
+    pub fn mode(&self) -> Mode {
+        self.settings.mode
+    }
+
+    /// The engine, for what it counts and for replacing its rules.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Takes other grammars and policies; see [`Engine::replace_rules`].
+    pub fn replace_rules(&mut self, grammars: Arc<Grammars>, policies: Arc<PolicySet>) {
+        self.engine.replace_rules(grammars, policies);
+    }
+
+    /// What became of packets.
+    pub fn statistics(&self) -> &GateStatistics {
+        &self.statistics
+    }
+
+    /// What the engine has counted.
+    pub fn engine_statistics(&self) -> &Statistics {
+        self.engine.statistics()
+    }
+
+    /// What the normaliser has done.
+    pub fn normaliser_statistics(&self) -> Option<&NormaliserStatistics> {
+        self.engine.table().normaliser_statistics()
+    }
+
+    fn judge(&mut self, arriving: &Arriving<'_>, output: &mut dyn Output, send: &mut Vec<Vec<u8>>) -> Fate {
+        let dropped = |gate: &mut Gate, reason| {
+            gate.engine.table_mut().count_drop(reason);
+            gate.drop_normalised()
+        };
+        match self.engine.pass(arriving, output) {
+            Passage::Segment { flow, ip, segment, normalised } => {
+                let packet = packet_info(arriving);
+                let fate = self.segment(flow, &ip, &segment, &normalised, &packet, output, send);
+                self.release(flow, arriving.time, send);
+                fate
+            }
+            Passage::Stray { ip, segment, treatment } => self.treated(&ip, &segment, &treatment),
+            Passage::Datagram { flow } => self.datagram(flow),
+            Passage::Other => {
+                self.statistics.accepted += 1;
+                Fate::Accept
+            }
+            Passage::Fragment => dropped(self, DropReason::Fragment),
+            Passage::SourceRoute => dropped(self, DropReason::SourceRoute),
+            Passage::Malformed => dropped(self, DropReason::Malformed),
+            Passage::WrongChecksum => dropped(self, DropReason::Checksum),
+        }
+    }
+
+    /// A packet that is longer than what was copied of it.
+    fn uninspectable(&mut self, arriving: &Arriving<'_>, output: &mut dyn Output) -> Fate {
+        output.uninspected(&packet_info(arriving), arriving.original_length);
+        match self.settings.on_failure {
+            Failure::Open => {
+                self.statistics.passed_uninspected += 1;
+                self.engine.table_mut().packets_were_missed();
+                Fate::Accept
+            }
+            Failure::Closed => Fate::Drop,
+        }
+    }
+
+    fn datagram(&mut self, flow: Option<FlowId>) -> Fate {
+        let verdict = flow.and_then(|flow| self.engine.flow(flow)).map(|flow| &flow.verdict);
+        match verdict {
+            Some(verdict) if verdict.stops() => {
+                self.statistics.dropped += 1;
+                self.statistics.dropped_by_rules += 1;
+                Fate::Drop
+            }
+            Some(Verdict::Bypass) => {
+                self.statistics.bypassed += 1;
+                Fate::Bypass
+            }
+            _ => {
+                self.statistics.accepted += 1;
+                Fate::Accept
+            }
+        }
+    }
+
+    /// Carries out what the normaliser says, and counts it.
+    fn treated(&mut self, ip: &IpPacket<'_>, segment: &TcpSegment<'_>, treatment: &Treatment) -> Fate {
+        match treatment {
+            Treatment::Forward => {
+                self.statistics.accepted += 1;
+                Fate::Accept
+            }
+            Treatment::Change(rewrite) => {
+                self.statistics.accepted += 1;
+                self.statistics.rewritten += 1;
+                Fate::Replace(rewrite.apply(ip, segment))
+            }
+            Treatment::Drop(_) => self.drop_normalised(),
+        }
+    }
+
+    fn drop_normalised(&mut self) -> Fate {
+        self.statistics.dropped += 1;
+        self.statistics.normalised_away += 1;
+        Fate::Drop
+    }
+}
+
+fn packet_info<'a>(arriving: &Arriving<'a>) -> PacketInfo<'a> {
+    PacketInfo {
+        number: arriving.number,
+        time: arriving.time,
+        vlans: &[],
+        link: LinkType::RawIp,
+        data: arriving.octets,
+    }
+}
