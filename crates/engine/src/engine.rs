@@ -5,7 +5,9 @@ use std::sync::Arc;
 use portcullis_grammar::{Dialogue, Program, Scratch};
 use portcullis_lang::Direction;
 use portcullis_policy::{Decision, PolicySet, ProtocolId};
-use portcullis_stream::{Envelope, FlowId, FlowTable, GapReason, Limits, Protocol, StreamEventKind, StreamEvents};
+use portcullis_stream::{
+    Envelope, FlowId, FlowTable, GapReason, Limits, Protocol, Reassembly, StreamEventKind, StreamEvents,
+};
 use portcullis_wire::{
     AnomalySet, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, TcpSegment, Timestamp,
     Transport, WireAnomaly, decode,
@@ -33,6 +35,8 @@ pub struct Settings {
     pub engine: EngineLimits,
     /// Whether flows whose beginning was not seen are followed.
     pub midstream: bool,
+    /// Whose reading of overlapping segments is inspected.
+    pub reassembly: Reassembly,
     /// Whether protocols are recognised on ports that no grammar names.
     pub recognise: bool,
     /// Whether rules only say what they would do.
@@ -46,6 +50,7 @@ impl Default for Settings {
             fragments: FragmentLimits::default(),
             engine: EngineLimits::default(),
             midstream: true,
+            reassembly: Reassembly::default(),
             recognise: true,
             observe: false,
         }
@@ -81,7 +86,8 @@ impl Engine {
     pub fn new(grammars: Arc<Grammars>, policies: Arc<PolicySet>, settings: Settings) -> Engine {
         let table = FlowTable::new(settings.streams.clone(), None)
             .with_services(grammars.services())
-            .with_midstream(settings.midstream);
+            .with_midstream(settings.midstream)
+            .with_reassembly(settings.reassembly);
         let rules = Arc::new(Rules { grammars, policies, generation: 0 });
         let mut work = Work::default();
         work.memories.begin(&rules);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use portcullis_lang::Code;
 use portcullis_policy::Severity;
+use portcullis_stream::{Reassembly, UnknownReassembly};
 
 /// The text below the options of `--help`.
 const AFTER_HELP: &str = "\
@@ -102,6 +103,15 @@ pub(crate) struct ReadArguments {
     /// Ignore flows whose beginning is not in the capture
     #[arg(long)]
     pub(crate) no_midstream: bool,
+
+    /// Whose reading of overlapping TCP segments is inspected: linux (the default), windows, bsd, first or last
+    ///
+    /// Where segments bring different bytes for the same place, receivers differ in what they keep, and an attacker can show
+    /// one thing to the inspector and another to the server. Choose what the servers behind the capture run: `windows` is
+    /// Vista, Server 2008 and later, `bsd` also older ones. `first` and `last` keep, byte by byte, what came first or last.
+    /// An `overlap_diff` anomaly says that it mattered.
+    #[arg(long, value_name = "RECEIVER", default_value = "linux", hide_default_value = true, value_parser = reassembly)]
+    pub(crate) reassembly: Reassembly,
 }
 
 /// Check grammars and policies, each file by itself.
@@ -204,6 +214,10 @@ fn severity(word: &str) -> Result<Severity, String> {
     })
 }
 
+fn reassembly(word: &str) -> Result<Reassembly, String> {
+    word.parse().map_err(|error: UnknownReassembly| error.to_string())
+}
+
 fn code(word: &str) -> Result<Code, String> {
     Code::parse(word).ok_or_else(|| {
         let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
@@ -226,6 +240,8 @@ mod tests {
     fn words_are_understood_or_explained() {
         assert_eq!(severity("high"), Ok(Severity::High));
         assert_eq!(severity("HIGH").unwrap_err(), "a severity is one of low, medium, high, critical");
+        assert_eq!(reassembly("bsd"), Ok(Reassembly::Bsd));
+        assert!(reassembly("BSD").unwrap_err().contains("there are linux, windows, bsd, first, last"));
         assert_eq!(code("c4"), Ok(Code::C4));
         assert!(code("C99").unwrap_err().contains("there are S1, S2"));
     }

@@ -135,7 +135,7 @@ impl ReadTask {
             policies: PolicyChoice::new(read.policy),
             filter: read.filter,
             fail_on: read.fail_on,
-            settings: Settings { midstream: !read.no_midstream, ..Settings::default() },
+            settings: Settings { midstream: !read.no_midstream, reassembly: read.reassembly, ..Settings::default() },
             screen: !read.quiet && records != Some(Destination::StandardOutput),
             progress: !read.quiet && std::io::stderr().is_terminal(),
             records,
@@ -160,6 +160,7 @@ impl Colour {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use portcullis_stream::Reassembly;
 
     use super::*;
 
@@ -185,6 +186,12 @@ mod tests {
     fn flows_are_joined_unless_told_otherwise() {
         assert!(read(&["x.pcap"]).settings.midstream);
         assert!(!read(&["x.pcap", "--no-midstream"]).settings.midstream);
+    }
+
+    #[test]
+    fn overlaps_are_read_as_linux_reads_them_unless_told_otherwise() {
+        assert_eq!(read(&["x.pcap"]).settings.reassembly, Reassembly::Linux);
+        assert_eq!(read(&["x.pcap", "--reassembly", "last"]).settings.reassembly, Reassembly::Last);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::event::{GapReason, StreamEvent, StreamEventKind, StreamEvents};
 use crate::flow::{DirectionStatistics, FlowId};
 use crate::limits::Limits;
 use crate::queue::{Held, Queue, difference};
+use crate::reassembly::{Reassembly, Winner};
 
 /// How long a timestamp means something: 24 days (RFC 7323 section 5.5).
 const TIMESTAMP_LIFE: Duration = Duration::from_secs(24 * 86_400);
@@ -22,6 +23,7 @@ const TIMESTAMP_LIFE: Duration = Duration::from_secs(24 * 86_400);
 #[derive(Debug)]
 pub(crate) struct Context<'c> {
     pub(crate) limits: &'c Limits,
+    pub(crate) reassembly: Reassembly,
     pub(crate) buffers: &'c mut Buffers,
     pub(crate) now: Timestamp,
     pub(crate) flow: FlowId,
@@ -203,15 +205,70 @@ impl Half {
             if known > 0 {
                 self.compare(context, position, payload.bytes, out);
             }
+            let held_counts = context.reassembly.winner() == Some(Winner::Held);
+            let end = u64::try_from(end).unwrap_or(0);
+            if held_counts && self.held_start().is_some_and(|start| start < end.saturating_add(u64::from(payload.fin)))
+            {
+                self.receive_around_held(context, payload, known, compare, out);
+                return;
+            }
             if let Some(bytes) = payload.bytes.get(known..)
                 && !bytes.is_empty()
             {
                 self.deliver(context, Cow::Borrowed(bytes), compare, out);
             }
-            self.complete(context, u64::try_from(end).unwrap_or(0), payload.fin, out);
+            self.complete(context, end, payload.fin, out);
             if self.queue.is_some() {
                 self.release_held(context, compare, out);
             }
+        }
+    }
+
+    /// Delivers of a segment, of which so many bytes are known, what is not held already, and what is held in its place.
+    fn receive_around_held<'a>(
+        &mut self,
+        context: &mut Context<'_>,
+        payload: Payload<'a>,
+        known: usize,
+        compare: bool,
+        out: &mut StreamEvents<'a>,
+    ) {
+        let mut bytes = payload.bytes.get(known..).unwrap_or_default();
+        let mut start = self.offset;
+        let unknown = payload.length().saturating_sub(known as u64);
+        let end = start.saturating_add(unknown);
+        if let Some(at) = self.queue.as_ref().and_then(|queue| queue.difference(start, bytes)) {
+            self.report(context, StreamAnomaly::OverlapDiff, at, out);
+        }
+        loop {
+            let held = self.held_start();
+            let stop = held.map_or(end, |held| held.min(end));
+            let skip = usize::try_from(self.offset.saturating_sub(start)).unwrap_or(usize::MAX);
+            bytes = bytes.get(skip..).unwrap_or_default();
+            start = self.offset;
+            let length = usize::try_from(stop.saturating_sub(start)).unwrap_or(usize::MAX);
+            if let Some(part) = bytes.get(..length.min(bytes.len()))
+                && !part.is_empty()
+            {
+                self.deliver(context, Cow::Borrowed(part), compare, out);
+            }
+            if stop > self.offset {
+                self.skip(context, stop, GapReason::Cut, out);
+            }
+            if held.is_none_or(|held| held > end) || self.offset >= end {
+                break;
+            }
+            self.release_held(context, compare, out);
+            if self.finished || self.offset >= end {
+                break;
+            }
+        }
+        // What is held may begin where this segment ends, or say something else about the end of the stream.
+        self.release_held(context, compare, out);
+        if payload.fin && self.offset == end && !self.finished {
+            self.finish(context, out);
+        } else if payload.fin && self.offset != end {
+            self.report(context, StreamAnomaly::FinMoved, end, out);
         }
     }
 
@@ -412,7 +469,11 @@ impl Half {
         compare: bool,
         out: &mut StreamEvents<'a>,
     ) {
-        let cost = Queue::cost(payload.bytes.len());
+        let reassembly = context.reassembly;
+        let cost = match &self.queue {
+            Some(queue) => queue.most_cost(payload, start, reassembly),
+            None => Queue::cost(payload.bytes.len()),
+        };
         if !context.buffers.reserve(cost) {
             self.skip_to(context, start, GapReason::MemoryLimit, out);
             if self.finished {
@@ -438,7 +499,7 @@ impl Half {
         }
         let queue = self.queue.get_or_insert_default();
         let before = queue.bytes();
-        let inserted = queue.insert(payload, start);
+        let inserted = queue.insert(payload, start, reassembly);
         let surplus = before.saturating_add(cost).saturating_sub(queue.bytes());
         context.buffers.release(surplus);
         if inserted.held {

@@ -10,7 +10,7 @@
 //! * [`FlowSummary`] is what was counted about a flow.
 //! * [`Limits`] are all bounds and timeouts.
 //!
-//! What is delivered is what a Linux receiver would read, whatever is done to the segments:
+//! What is delivered is what a Linux receiver would read (or another, see [`Reassembly`]), whatever is done to the segments:
 //! bytes that were delivered are not taken back; among segments that wait, an existing one is kept
 //! and one that covers it replaces it; resets count only with the exact sequence number, and a
 //! FIN only when all before it is there. What such a receiver would ignore is ignored here and
@@ -69,6 +69,7 @@ mod normalise;
 mod opening;
 mod parting;
 mod queue;
+mod reassembly;
 mod services;
 mod slot;
 mod table;
@@ -85,5 +86,6 @@ pub use normalise::{
     SideNumbers, Treatment,
 };
 pub use parting::{Parting, Standing};
+pub use reassembly::{Reassembly, UnknownReassembly};
 pub use services::ServicePorts;
 pub use table::{FlowTable, TableStatistics};

@@ -1,15 +1,19 @@
 //! Segments that arrived before the bytes they follow.
 //!
-//! The queue keeps what a Linux receiver keeps (`tcp_data_queue_ofo` of its TCP input): runs of segments ordered by
-//! sequence number, none of which contains another. A segment that begins where a run ends is joined to it; one that
-//! lies within a run is dropped; one that covers runs replaces them; two runs that overlap in part are both held, and when
-//! they are read, the bytes of the lower one count (T2).
+//! For [`Reassembly::Linux`] the queue keeps what a Linux receiver keeps (`tcp_data_queue_ofo` of its TCP input): runs of
+//! segments ordered by sequence number, none of which contains another. A segment that begins where a run ends is joined to
+//! it; one that lies within a run is dropped; one that covers runs replaces them; two runs that overlap in part are both held,
+//! and when they are read, the bytes of the lower one count (T2).
+//!
+//! For the other readings overlaps are settled at once, so that the runs never overlap: each is one segment, cut to the bytes
+//! that count.
 
 use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
 use crate::half::Payload;
+use crate::reassembly::{Reassembly, Winner};
 
 /// What a held segment costs besides its bytes, in bytes.
 const OVERHEAD: usize = 64;
@@ -52,6 +56,27 @@ impl Held {
             .saturating_add(self.bytes.len() as u64)
             .saturating_add(u64::from(self.missing))
             .saturating_add(u64::from(self.fin))
+    }
+
+    /// The part of a segment between two offsets, none of which lies outside of it.
+    fn part(start: u64, payload: Payload<'_>, from: u64, to: u64) -> Held {
+        let in_bytes = |offset: u64| {
+            let offset = usize::try_from(offset.saturating_sub(start)).unwrap_or(usize::MAX);
+            offset.min(payload.bytes.len())
+        };
+        let captured = start.saturating_add(payload.bytes.len() as u64);
+        let last = captured.saturating_add(u64::from(payload.missing));
+        let missing = to.min(last).saturating_sub(from.max(captured));
+        Held {
+            start: from,
+            bytes: payload.bytes.get(in_bytes(from)..in_bytes(to)).unwrap_or_default().to_vec(),
+            missing: u32::try_from(missing).unwrap_or(u32::MAX),
+            fin: payload.fin && to > last,
+        }
+    }
+
+    fn payload(&self) -> Payload<'_> {
+        Payload { bytes: &self.bytes, missing: self.missing, fin: self.fin }
     }
 }
 
@@ -103,6 +128,26 @@ impl Queue {
         self.runs.is_empty()
     }
 
+    /// What holding a segment costs at most: what is held may cut it into parts, or it what is held.
+    pub(crate) fn most_cost(&self, segment: Payload<'_>, start: u64, reassembly: Reassembly) -> usize {
+        let cost = Queue::cost(segment.bytes.len());
+        let parts = match reassembly.winner() {
+            None => 0,
+            Some(Winner::New | Winner::BeginsFirst) => 1,
+            Some(Winner::Held) => {
+                let end = start.saturating_add(segment.length());
+                self.overlapped(start, end).len()
+            }
+        };
+        cost.saturating_add(parts.saturating_mul(OVERHEAD))
+    }
+
+    /// The first offset at which held bytes differ from others.
+    pub(crate) fn difference(&self, start: u64, bytes: &[u8]) -> Option<u64> {
+        let end = start.saturating_add(bytes.len() as u64);
+        self.runs.iter().take_while(|run| run.start < end).find_map(|run| run.difference(start, bytes))
+    }
+
     /// The number of segments held.
     pub(crate) fn segments(&self) -> usize {
         self.segments
@@ -138,8 +183,81 @@ impl Queue {
         Some(held)
     }
 
-    /// Holds a segment, as far as a Linux receiver would.
-    pub(crate) fn insert(&mut self, segment: Payload<'_>, start: u64) -> Inserted {
+    /// Holds a segment, as far as the receiver would.
+    pub(crate) fn insert(&mut self, segment: Payload<'_>, start: u64, reassembly: Reassembly) -> Inserted {
+        match reassembly.winner() {
+            None => self.insert_as_linux(segment, start),
+            Some(winner) => self.insert_parts(segment, start, winner),
+        }
+    }
+
+    /// Holds the parts of a segment that count, and cuts what is held to what still does. No runs overlap.
+    fn insert_parts(&mut self, segment: Payload<'_>, start: u64, winner: Winner) -> Inserted {
+        let end = start.saturating_add(segment.length()).saturating_add(u64::from(segment.fin));
+        let overlapped = self.overlapped(start, end);
+        let mut inserted = Inserted { difference: self.difference(start, segment.bytes), ..Inserted::default() };
+        let held_fin = self.runs.range(overlapped.clone()).rev().find(|run| run.has_fin()).map(|run| run.end);
+        let mut position = overlapped.start;
+        let mut from = start;
+        for _ in overlapped {
+            let Some(run) = self.runs.get(position) else { break };
+            let (run_start, run_end) = (run.start, run.end);
+            let held_wins = match winner {
+                Winner::Held => true,
+                Winner::New => false,
+                Winner::BeginsFirst => run_start <= start,
+            };
+            if held_wins {
+                if from < run_start {
+                    self.add(position, Held::part(start, segment, from, run_start));
+                    inserted.held = true;
+                    position = position.saturating_add(1);
+                }
+                from = from.max(run_end);
+                position = position.saturating_add(1);
+                continue;
+            }
+            let Some(old) = self.take(position) else { break };
+            if run_start < start {
+                self.add(position, Held::part(run_start, old.payload(), run_start, start));
+                position = position.saturating_add(1);
+            }
+            if run_end > end {
+                self.add(position, Held::part(run_start, old.payload(), end, run_end));
+            }
+        }
+        if from < end {
+            self.add(position, Held::part(start, segment, from, end));
+            inserted.held = true;
+        }
+        let fin_is_held = |at: u64| self.runs.iter().any(|run| run.has_fin() && run.end == at);
+        inserted.fin_dropped =
+            (segment.fin && !fin_is_held(end)) || held_fin.is_some_and(|held_fin| !fin_is_held(held_fin));
+        inserted
+    }
+
+    /// The runs that have something between two offsets, where none overlap each other.
+    fn overlapped(&self, start: u64, end: u64) -> std::ops::Range<usize> {
+        let first = self.runs.partition_point(|run| run.end <= start);
+        let last = self.runs.partition_point(|run| run.start < end);
+        first..last.max(first)
+    }
+
+    fn add(&mut self, position: usize, held: Held) {
+        self.segments = self.segments.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(Queue::cost(held.bytes.len()));
+        self.runs.insert(position.min(self.runs.len()), Run::of(held));
+    }
+
+    /// Takes a run of one segment out.
+    fn take(&mut self, position: usize) -> Option<Held> {
+        let mut run = self.runs.remove(position)?;
+        self.segments = self.segments.saturating_sub(run.segments.len());
+        self.bytes = self.bytes.saturating_sub(run.cost());
+        run.segments.pop_front()
+    }
+
+    fn insert_as_linux(&mut self, segment: Payload<'_>, start: u64) -> Inserted {
         let mut inserted = Inserted::default();
         let bytes = segment.bytes;
         let held = Held { start, bytes: Vec::new(), missing: segment.missing, fin: segment.fin };
@@ -265,7 +383,16 @@ mod tests {
     }
 
     fn insert(queue: &mut Queue, start: u64, text: &str, fin: bool) -> Inserted {
-        queue.insert(Payload { bytes: text.as_bytes(), missing: 0, fin }, start)
+        insert_as(Reassembly::Linux, queue, start, text, fin)
+    }
+
+    fn insert_as(reassembly: Reassembly, queue: &mut Queue, start: u64, text: &str, fin: bool) -> Inserted {
+        let payload = Payload { bytes: text.as_bytes(), missing: 0, fin };
+        let before = queue.bytes();
+        let most = queue.most_cost(payload, start, reassembly);
+        let inserted = queue.insert(payload, start, reassembly);
+        assert!(queue.bytes() <= before + most, "{reassembly}: {} > {before} + {most}", queue.bytes());
+        inserted
     }
 
     fn queue(segments: &[(u64, &str)]) -> (Queue, Vec<Option<u64>>) {
@@ -350,5 +477,152 @@ mod tests {
         assert!(!insert(&mut q, 6, "d", true).fin_dropped, "the same again");
         assert!(insert(&mut q, 2, "xabcdefg", false).fin_dropped, "covered");
         assert_eq!(read(&mut q), "xabcdefg");
+    }
+
+    /// The patterns of Novak and Sturges for two segments, and four for three: what is read by Linux, Windows, BSD, by who takes
+    /// the first and by who takes the last. The first segments are `a`, then `b`, then `C`.
+    #[test]
+    fn each_receiver_keeps_what_the_literature_says() {
+        type Pattern = (&'static str, &'static [(u64, &'static str)], [&'static str; 5]);
+        let patterns: &[Pattern] = &[
+            (
+                "begins before, ends before",
+                &[(12, "aaaa"), (10, "CCCC")],
+                ["CCCCaa", "CCaaaa", "CCCCaa", "CCaaaa", "CCCCaa"],
+            ),
+            ("begins before, ends equal", &[(12, "aa"), (10, "CCCC")], ["CCCC", "CCaa", "CCCC", "CCaa", "CCCC"]),
+            (
+                "begins before, ends after",
+                &[(12, "aa"), (10, "CCCCCC")],
+                ["CCCCCC", "CCaaCC", "CCCCCC", "CCaaCC", "CCCCCC"],
+            ),
+            ("begins equal, ends before", &[(10, "aaaa"), (10, "CC")], ["aaaa", "aaaa", "aaaa", "aaaa", "CCaa"]),
+            ("begins equal, ends equal", &[(10, "aaaa"), (10, "CCCC")], ["aaaa", "aaaa", "aaaa", "aaaa", "CCCC"]),
+            ("begins equal, ends after", &[(10, "aa"), (10, "CCCC")], ["CCCC", "aaCC", "aaCC", "aaCC", "CCCC"]),
+            (
+                "begins after, ends before",
+                &[(10, "aaaaaa"), (12, "CC")],
+                ["aaaaaa", "aaaaaa", "aaaaaa", "aaaaaa", "aaCCaa"],
+            ),
+            ("begins after, ends equal", &[(10, "aaaa"), (12, "CC")], ["aaaa", "aaaa", "aaaa", "aaaa", "aaCC"]),
+            (
+                "begins after, ends after",
+                &[(10, "aaaa"), (12, "CCCC")],
+                ["aaaaCC", "aaaaCC", "aaaaCC", "aaaaCC", "aaCCCC"],
+            ),
+            (
+                "fills a hole over both edges",
+                &[(10, "aaa"), (15, "bbb"), (12, "CCCC")],
+                ["aaaCCCbb", "aaaCCbbb", "aaaCCCbb", "aaaCCbbb", "aaCCCCbb"],
+            ),
+            (
+                "covers two and more",
+                &[(11, "aa"), (14, "bb"), (10, "CCCCCCC")],
+                ["CCCCCCC", "CaaCbbC", "CCCCCCC", "CaaCbbC", "CCCCCCC"],
+            ),
+            (
+                "lies within two that touch",
+                &[(10, "aaa"), (13, "bbb"), (12, "CC")],
+                ["aaabbb", "aaabbb", "aaaCbb", "aaabbb", "aaCCbb"],
+            ),
+        ];
+        for (name, segments, expected) in patterns {
+            for (reassembly, expected) in Reassembly::ALL.into_iter().zip(expected) {
+                // BSD compares with what is left of a segment; the last pattern has a new one that begins before `b`.
+                let mut queue = Queue::default();
+                let mut differences = Vec::new();
+                for (start, text) in *segments {
+                    differences.push(insert_as(reassembly, &mut queue, *start, text, false).difference);
+                }
+                let end = queue.end().unwrap();
+                assert!(segments.iter().all(|(start, text)| start + text.len() as u64 <= end));
+                assert_eq!(read(&mut queue), *expected, "{reassembly}, {name}");
+                if reassembly.winner().is_some() {
+                    assert!(differences.last().unwrap().is_some(), "{reassembly}, {name}");
+                }
+            }
+        }
+    }
+
+    /// What the readings mean, said byte by byte with no cleverness at all.
+    fn model(reassembly: Reassembly, segments: &[(u64, String)]) -> String {
+        let mut bytes: std::collections::BTreeMap<u64, (usize, u8)> = Default::default();
+        for (serial, (start, text)) in segments.iter().enumerate() {
+            // Of what BSD holds, a front may have been cut off: it begins where its bytes begin.
+            let before = bytes.clone();
+            let run_start = |mut at: u64| {
+                let owner = before.get(&at).map(|(owner, _)| *owner);
+                while at > 0 && before.get(&(at - 1)).map(|(owner, _)| *owner) == owner {
+                    at -= 1;
+                }
+                at
+            };
+            for (i, byte) in text.bytes().enumerate() {
+                let at = start + i as u64;
+                let wins = match reassembly.winner().unwrap() {
+                    Winner::Held => !before.contains_key(&at),
+                    Winner::New => true,
+                    Winner::BeginsFirst => !before.contains_key(&at) || *start < run_start(at),
+                };
+                if wins {
+                    bytes.insert(at, (serial, byte));
+                }
+            }
+        }
+        let first = *bytes.keys().next().unwrap();
+        let last = *bytes.keys().next_back().unwrap();
+        (first..=last).map(|at| bytes.get(&at).map_or('.', |(_, byte)| *byte as char)).collect()
+    }
+
+    #[test]
+    fn readings_by_byte_agree_with_a_plain_model() {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for _ in 0..5_000 {
+            let segments: Vec<(u64, String)> = (0..2 + random(6))
+                .map(|i| (10 + random(12), char::from(b'a' + i as u8).to_string().repeat(1 + random(8) as usize)))
+                .collect();
+            for reassembly in [Reassembly::Windows, Reassembly::Bsd, Reassembly::First, Reassembly::Last] {
+                let mut queue = Queue::default();
+                for (start, text) in &segments {
+                    insert_as(reassembly, &mut queue, *start, text, false);
+                }
+                let runs: Vec<(u64, u64)> = queue.runs.iter().map(|run| (run.start, run.end)).collect();
+                assert!(runs.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{reassembly}: {runs:?} overlap");
+                assert_eq!(read(&mut queue), model(reassembly, &segments), "{reassembly}: {segments:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fin_is_the_byte_behind_the_last_one_for_all() {
+        for reassembly in [Reassembly::Windows, Reassembly::Bsd, Reassembly::First] {
+            let mut q = Queue::default();
+            insert_as(reassembly, &mut q, 10, "aa", true);
+            let inserted = insert_as(reassembly, &mut q, 11, "CCCC", false);
+            assert!(!inserted.fin_dropped, "{reassembly}: it stays");
+            assert_eq!(read(&mut q), "aa$.CC", "{reassembly}");
+            let inserted = insert_as(reassembly, &mut q, 10, "aaaa", false);
+            assert!(inserted.held && !inserted.fin_dropped);
+            assert!(insert_as(reassembly, &mut q, 11, "C", true).fin_dropped, "{reassembly}: there is data");
+        }
+        let mut q = Queue::default();
+        insert_as(Reassembly::Last, &mut q, 10, "aa", true);
+        assert!(insert_as(Reassembly::Last, &mut q, 11, "CCCC", false).fin_dropped);
+        assert_eq!(read(&mut q), "aCCCC");
+    }
+
+    #[test]
+    fn parts_keep_what_the_capture_cut_off_where_it_was() {
+        let mut q = Queue::default();
+        q.insert(Payload { bytes: b"aa", missing: 0, fin: false }, 14, Reassembly::First);
+        q.insert(Payload { bytes: b"CCC", missing: 7, fin: true }, 10, Reassembly::First);
+        let parts: Vec<(u64, usize, u32, bool)> = std::iter::from_fn(|| q.pop_until(u64::MAX))
+            .map(|held| (held.start, held.bytes.len(), held.missing, held.fin))
+            .collect();
+        assert_eq!(parts, [(10, 3, 1, false), (14, 2, 0, false), (16, 0, 4, true)]);
     }
 }

@@ -15,6 +15,7 @@ use crate::limits::Limits;
 use crate::list::{Links, List, make_room};
 use crate::normalise::Normaliser;
 use crate::opening::{Greeting, Opening, ResetVerdict};
+use crate::reassembly::Reassembly;
 use crate::services::ServicePorts;
 use crate::slot::{Body, Class, Slot};
 use crate::tuple::Tuple;
@@ -42,6 +43,7 @@ pub struct FlowTable {
     random: ahash::RandomState,
     services: ServicePorts,
     pub(crate) midstream: bool,
+    pub(crate) reassembly: Reassembly,
     index: HashTable<u32>,
     pub(crate) slots: Vec<Slot>,
     free: Vec<u32>,
@@ -99,6 +101,7 @@ impl FlowTable {
             random,
             services: ServicePorts::new(),
             midstream: true,
+            reassembly: Reassembly::default(),
             index: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -123,6 +126,12 @@ impl FlowTable {
     /// Says whether connections whose SYN was not seen are tracked, default true (T31).
     pub fn with_midstream(mut self, midstream: bool) -> FlowTable {
         self.midstream = midstream;
+        self
+    }
+
+    /// Says whose reading of overlapping segments is reported, by default that of Linux (T1, T2, T3).
+    pub fn with_reassembly(mut self, reassembly: Reassembly) -> FlowTable {
+        self.reassembly = reassembly;
         self
     }
 
@@ -498,7 +507,13 @@ impl FlowTable {
         let Body::Connection(connection) = &mut slot.body else {
             return None;
         };
-        let mut context = Context { limits: &self.limits, buffers: &mut self.buffers, now: self.now, flow };
+        let mut context = Context {
+            limits: &self.limits,
+            reassembly: self.reassembly,
+            buffers: &mut self.buffers,
+            now: self.now,
+            flow,
+        };
         connection.receive(&mut context, direction, segment, envelope.missing, out);
         if connection.is_waiting() || connection.class() != connection.listed {
             self.set_timer(index);
@@ -545,7 +560,13 @@ impl FlowTable {
         let flow = slot.id(index);
         if let Some(Slot { body: Body::Connection(connection), .. }) = self.slots.get_mut(index as usize) {
             if self.normaliser.is_none() {
-                let mut context = Context { limits: &self.limits, buffers: &mut self.buffers, now: self.now, flow };
+                let mut context = Context {
+                    limits: &self.limits,
+                    reassembly: self.reassembly,
+                    buffers: &mut self.buffers,
+                    now: self.now,
+                    flow,
+                };
                 connection.settle(&mut context, out);
             }
             // A FIN may have been reached, which shortens the time.
@@ -624,7 +645,13 @@ impl FlowTable {
             }
             Body::Datagrams(_) => {}
             Body::Connection(connection) => {
-                let mut context = Context { limits: &self.limits, buffers: &mut self.buffers, now: self.now, flow };
+                let mut context = Context {
+                    limits: &self.limits,
+                    reassembly: self.reassembly,
+                    buffers: &mut self.buffers,
+                    now: self.now,
+                    flow,
+                };
                 match &self.normaliser {
                     // What waits behind a hole no receiver has read.
                     Some(_) => connection.forget(&mut context),

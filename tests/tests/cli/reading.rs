@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::process::Stdio;
 
+use portcullis_capture::{CaptureWriter, Packet};
 use portcullis_tests::{command, portcullis, portcullis_in, project};
+use portcullis_wire::{LinkType, SequenceNumber, TcpFlags, TcpPacket, Timestamp};
 use serde_json::Value;
 
 use crate::{capture, folder, of_type, records, run_in};
@@ -268,4 +271,52 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     drop(stdout);
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+/// A mail whose envelope sender came twice, out of order and differently: `alice`, then `mallo`, which covers it.
+fn contradictory_mail() -> Vec<u8> {
+    let client: SocketAddr = "192.0.2.1:40000".parse().unwrap();
+    let server: SocketAddr = "192.0.2.25:25".parse().unwrap();
+    let mut writer = CaptureWriter::pcap(Vec::new(), LinkType::RawIp).unwrap();
+    let mut time = Timestamp::from_seconds(1_700_000_000);
+    let mut send = |up: bool, sequence: u32, flags: TcpFlags, payload: &[u8]| {
+        let (source, destination) = if up { (client, server) } else { (server, client) };
+        let (sequence, acknowledgement) = (SequenceNumber(sequence), SequenceNumber(if up { 5_001 } else { 1_001 }));
+        let segment = TcpPacket::data(source, destination, sequence, acknowledgement, 65_535, payload);
+        let data = TcpPacket { flags, ..segment }.build().unwrap();
+        time = time.saturating_add(std::time::Duration::from_millis(1));
+        writer.write(&Packet::new(time, LinkType::RawIp, &data), None).unwrap();
+    };
+    let data = TcpFlags::PSH | TcpFlags::ACK;
+    send(true, 1_000, TcpFlags::SYN, b"");
+    send(false, 5_000, TcpFlags::SYN | TcpFlags::ACK, b"");
+    send(true, 1_001, TcpFlags::ACK, b"");
+    let start = 1_001 + "EHLO x\r\nMAIL FROM:<".len() as u32;
+    send(true, start, data, b"alice@example.org>\r\n");
+    send(true, start, data, b"mallo@example.org>\r\nRCPT TO:<bob@example.org>\r\n");
+    send(true, 1_001, data, b"EHLO x\r\nMAIL FROM:<");
+    send(true, 1_001, TcpFlags::ACK | TcpFlags::FIN, b"");
+    writer.finish().unwrap()
+}
+
+#[test]
+fn overlaps_are_read_as_the_receiver_named_reads_them() {
+    let folder = folder(&[("overlap.pcap", &contradictory_mail())]);
+    for (arguments, sender) in [
+        (&[][..], "<mallo@example.org>"),
+        (&["--reassembly", "linux"], "<mallo@example.org>"),
+        (&["--reassembly", "windows"], "<alice@example.org>"),
+        (&["--reassembly", "bsd"], "<alice@example.org>"),
+        (&["--reassembly", "first"], "<alice@example.org>"),
+        (&["--reassembly", "last"], "<mallo@example.org>"),
+    ] {
+        let run = run_in(folder.path(), &[&["read", "overlap.pcap", "--eve", "-"], arguments].concat());
+        let all = records(&run);
+        assert_eq!(of_type(&all, "smtp")[0]["smtp"]["mail_from"], sender, "{arguments:?}: {}", run.stderr);
+        let told = of_type(&all, "anomaly").iter().any(|record| record.to_string().contains("overlap_diff"));
+        assert!(told, "{arguments:?}");
+    }
+    let run = run_in(folder.path(), &["read", "overlap.pcap", "--reassembly", "solaris"]);
+    assert_eq!(run.status, 2);
+    assert!(run.stderr.contains("there is no reassembly `solaris`; there are linux, windows"), "{}", run.stderr);
 }

@@ -10,6 +10,7 @@ use crate::anomaly::StreamAnomaly;
 use crate::event::{GapReason, StreamEvent, StreamEventKind, StreamEvents};
 use crate::half::{Context, Half, Payload};
 use crate::queue::Queue;
+use crate::reassembly::Reassembly;
 
 use super::reasons::{Change, DropReason};
 
@@ -157,7 +158,7 @@ impl Half {
             let begin = usize::try_from(from - start).unwrap_or(usize::MAX);
             let stop = usize::try_from(to - start).unwrap_or(usize::MAX);
             let bytes = source.get(begin..stop).unwrap_or_default();
-            queue.insert(Payload { bytes, missing: 0, fin: false }, from);
+            queue.insert(Payload { bytes, missing: 0, fin: false }, from, Reassembly::First);
         }
         self.statistics.out_of_order = self.statistics.out_of_order.saturating_add(1);
         self.leave(DropReason::Withheld)

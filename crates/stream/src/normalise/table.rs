@@ -150,7 +150,8 @@ impl FlowTable {
         let Some(slot) = self.slots.get_mut(index as usize) else { return nothing(Treatment::Forward) };
         let flow = slot.id(index);
         slot.last = self.now;
-        let mut context = Context { limits, buffers: &mut self.buffers, now: self.now, flow };
+        let mut context =
+            Context { limits, reassembly: self.reassembly, buffers: &mut self.buffers, now: self.now, flow };
         let treated = |result: Result<Rewrite, DropReason>| match result {
             Ok(rewrite) if rewrite.changes.is_empty() => Treatment::Forward,
             Ok(rewrite) => Treatment::Change(Box::new(rewrite)),
