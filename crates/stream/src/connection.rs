@@ -485,6 +485,12 @@ impl Connection {
         Direction::BOTH.into_iter().for_each(|direction| self.half_mut(direction).forget(context));
     }
 
+    /// Notes that a sender was told it may send up to an offset, though its receiver has not said so.
+    pub(crate) fn allow(&mut self, direction: Direction, edge: u64) {
+        let half = self.half_mut(direction);
+        half.edge = half.edge.max(edge);
+    }
+
     /// The numbers of both sides, up first.
     pub(crate) fn numbers(&self) -> [SideNumbers; 2] {
         Direction::BOTH.map(|direction| {

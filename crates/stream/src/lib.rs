@@ -59,6 +59,7 @@
 mod anomaly;
 mod buffers;
 mod connection;
+pub mod edit;
 mod envelope;
 mod event;
 mod flow;
@@ -67,6 +68,7 @@ mod limits;
 mod list;
 mod normalise;
 mod opening;
+mod own;
 mod parting;
 mod queue;
 mod reassembly;
@@ -77,6 +79,7 @@ mod tuple;
 mod wheel;
 
 pub use anomaly::{AnomalySet, StreamAnomaly};
+pub use edit::Editor;
 pub use envelope::Envelope;
 pub use event::{EndReason, GapReason, StreamEvent, StreamEventKind, StreamEvents};
 pub use flow::{DirectionStatistics, FlowId, FlowKey, FlowState, FlowStatistics, FlowSummary, Protocol};
@@ -85,6 +88,7 @@ pub use normalise::{
     Change, ChangeSet, DropReason, Midstream, Normalised, NormaliserSettings, NormaliserStatistics, Rewrite,
     SideNumbers, Treatment,
 };
+pub use own::OwnPacket;
 pub use parting::{Parting, Standing};
 pub use reassembly::{Reassembly, UnknownReassembly};
 pub use services::ServicePorts;

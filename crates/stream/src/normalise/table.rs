@@ -127,6 +127,17 @@ impl FlowTable {
         }
     }
 
+    /// Says that the gateway has told a sender that it may send up to an offset of its stream, as an
+    /// [`Editor`](crate::Editor) does in the receiver's name.
+    pub fn allow(&mut self, flow: FlowId, direction: Direction, edge: u64) {
+        let index = flow.index;
+        if let Some(slot) = self.slots.get_mut(flow.slot()).filter(|slot| slot.id(index) == flow)
+            && let Body::Connection(connection) = &mut slot.body
+        {
+            connection.allow(direction, edge);
+        }
+    }
+
     /// Says that the gateway has reset a connection: it is remembered as long as one that a side has reset.
     pub fn set_reset(&mut self, flow: FlowId) {
         let index = flow.index;
