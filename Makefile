@@ -22,7 +22,11 @@ demo: build
 	@grep -m 2 '"event_type":"smtp"' $(TARGET)/demo.json
 	@grep -m 2 '"event_type":"alert"' $(TARGET)/demo.json
 
+# What the tests in network namespaces run; where it cannot be installed they say that they are skipped.
+NETWORK := ip=iproute2 iptables-legacy=iptables nft=nftables ethtool python3 curl openssl
+
 test: prepare lint doc
+	@tests/prepare.sh $(NETWORK) || echo "some tests will be skipped"
 	$(CARGO) test --workspace --locked
 
 bench: build

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the build needs and this machine has not: a C compiler, libpcap.
-# Usage: tests/prepare.sh [PROGRAM...]; programs that are needed too, where they are packages of the same name.
+# Usage: tests/prepare.sh [PROGRAM[=PACKAGE]...]; programs that are needed too, and the packages that have them where
+# they are not of the same name.
 set -eu
 
 if ! command -v cargo > /dev/null; then
@@ -17,7 +18,7 @@ if ! compiles stdio.h || ! compiles pcap/pcap.h; then
     packages="gcc libc6-dev libpcap-dev pkg-config"
 fi
 for program in "$@"; do
-    command -v "$program" > /dev/null || packages="$packages $program"
+    command -v "${program%%=*}" > /dev/null || packages="$packages ${program#*=}"
 done
 if [ -z "$packages" ]; then
     exit 0

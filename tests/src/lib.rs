@@ -102,5 +102,6 @@ fn build() -> PathBuf {
 
 pub mod findings;
 pub mod grammars;
+pub mod namespace;
 pub mod properties;
 pub mod script;
