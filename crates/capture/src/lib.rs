@@ -12,6 +12,7 @@
 //! - [`Filter`] and [`FilterSet`] are tcpdump's filter expressions, by libpcap.
 //! - [`CaptureWriter`] writes pcapng with comments, and pcap.
 //! - [`queue`] is NFQUEUE: packets that the kernel holds until they are judged.
+//! - [`Injector`] sends packets of our own.
 //! - [`limits`] names every bound.
 //!
 //! libpcap reads capture files too; we read them ourselves because its messages do not say where damage lies, it
@@ -52,6 +53,8 @@ mod detect;
 mod error;
 mod file;
 mod filter;
+#[cfg(target_os = "linux")]
+mod inject;
 mod input;
 mod interface;
 mod link;
@@ -62,12 +65,16 @@ mod pcapng;
 mod record;
 mod set;
 mod source;
+#[cfg(target_os = "linux")]
+mod system;
 mod writer;
 
 pub use detect::CaptureFormat;
 pub use error::{CaptureError, Damage, What};
 pub use file::CaptureFile;
 pub use filter::{Filter, FilterError, FilterSet};
+#[cfg(target_os = "linux")]
+pub use inject::{InjectError, Injector, InjectorError, InjectorStatistics};
 pub use name::{Compression, FileName, Offset};
 pub use options::Comments;
 pub use set::CaptureSet;

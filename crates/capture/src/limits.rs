@@ -68,6 +68,9 @@ pub const QUEUE_PACKETS: u32 = 65_536;
 /// The size of the receive buffer of a queue, in bytes. The kernel doubles it for its own needs.
 pub const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
 
+/// The largest receive buffer of a queue that can be set, in bytes.
+pub const RECEIVE_BUFFER_BYTES_MAXIMUM: usize = 1 << 30;
+
 /// The most that a queue copies of a packet, in octets: what fits into a netlink attribute.
 pub const COPY_BYTES: u32 = 65_531;
 
@@ -75,4 +78,4 @@ pub const COPY_BYTES: u32 = 65_531;
 pub const REPLACEMENT_BYTES: usize = 65_531;
 
 /// The most packets that are received from a queue with one system call.
-pub const BATCH_PACKETS: usize = 256;
+pub const BATCH_PACKETS: usize = 64;

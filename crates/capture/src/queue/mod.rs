@@ -6,23 +6,54 @@
 //!
 //! - [`PacketQueue`] is what the backends share. One worker thread owns one queue; `--queue-balance` of the rule keeps both
 //!   directions of a flow in one queue.
-//! - [`QueueSettings`] say how a queue is bound. The firewall rule must be made after that: what arrives before is lost
+//! - [`open`] binds a queue with [`QueueSettings`]. The firewall rule must be made after that: what arrives before is lost
 //!   (or passes, with `--queue-bypass`).
 //! - [`Queued`] is a packet, borrowed until the next is asked for; [`Disposition`] is what is to become of it.
+//! - [`Waker`] ends the waiting of a worker from another thread.
 //! - [`QueueStatistics`] counts. **What the kernel could not hand over is counted as `uninspected`**: it shows only as a gap
 //!   in the numbers of packets, the counters of the kernel stay at zero when the queue fails open.
+//!
+//! ```no_run
+//! use std::time::{Duration, Instant};
+//!
+//! use portcullis_capture::queue::{self, Disposition, QueueSettings, Received};
+//!
+//! let mut queue = queue::open(&QueueSettings::new(7))?;
+//! loop {
+//!     let id = match queue.receive(Some(Instant::now() + Duration::from_millis(100)))? {
+//!         Received::Packet(packet) => packet.id,
+//!         Received::Deadline => continue, // time for timers
+//!         Received::Woken => break,
+//!     };
+//!     queue.verdict(id, Disposition::Accept { mark: None })?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod error;
+mod kernel;
+mod ledger;
+mod message;
+mod netlink;
+mod nfq;
 mod settings;
 mod statistics;
+mod waker;
 
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use portcullis_wire::Timestamp;
 
+use crate::system;
+
 pub use error::QueueError;
+pub use kernel::KernelCounters;
 pub use settings::{Backend, QueueSettings};
 pub use statistics::QueueStatistics;
+pub use waker::Waker;
 
 /// A queue of packets that wait for a verdict.
 ///
@@ -64,6 +95,58 @@ pub trait PacketQueue: Send {
 
     /// What was counted since the queue was opened.
     fn statistics(&self) -> QueueStatistics;
+
+    /// What the kernel counts, which costs reading a file; `None` if it cannot be read.
+    fn kernel_counters(&self) -> Option<KernelCounters>;
+
+    /// What ends the waiting of the thread that receives.
+    fn waker(&self) -> Waker;
+}
+
+/// Binds a queue.
+///
+/// It is in the network namespace of the thread that calls this, whichever thread uses it later.
+///
+/// # Errors
+///
+/// Fails with what is wrong and what mends it: a setting out of range, CAP_NET_ADMIN missing, a queue that somebody else owns, a
+/// kernel without NFQUEUE.
+pub fn open(settings: &QueueSettings) -> Result<Box<dyn PacketQueue>, QueueError> {
+    settings.check()?;
+    let _guard = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(match settings.backend {
+        Backend::Netlink => Box::new(netlink::NetlinkQueue::open(settings)?),
+        Backend::Nfq => Box::new(nfq::NfqQueue::open(settings)?),
+    })
+}
+
+/// Held while a queue is opened: the backend `nfq` finds its descriptor as the one that was not there before.
+static OPENING: Mutex<()> = Mutex::new(());
+
+/// Gives a queue's socket its receive buffer, regardless of the system's maximum.
+fn set_receive_buffer(number: u16, socket: BorrowedFd<'_>, size: usize) -> Result<(), QueueError> {
+    let size = i32::try_from(size).unwrap_or(i32::MAX);
+    system::set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, size)
+        .map_err(|error| open_error(number, "setting the receive buffer (SO_RCVBUFFORCE)", error))
+}
+
+/// Finds out what an error means: the kernel says EPERM for two things, and EINVAL for what it does not know at all.
+fn open_error(number: u16, step: &'static str, source: io::Error) -> QueueError {
+    match source.raw_os_error() {
+        Some(libc::EPERM | libc::EBUSY) => {
+            let permitted = caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_NET_ADMIN);
+            let owner = kernel::owner(number);
+            match (permitted, owner) {
+                (Ok(false), _) => QueueError::NotPermitted { number },
+                (_, Some(_)) => QueueError::InUse { number, owner },
+                // Inside a user namespace the capability may be there and not count.
+                _ if source.raw_os_error() == Some(libc::EPERM) => QueueError::NotPermitted { number },
+                _ => QueueError::InUse { number, owner: None },
+            }
+        }
+        Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::EINVAL) => QueueError::Unsupported { number },
+        _ => QueueError::Open { number, step, source },
+    }
 }
 
 /// The number of a packet in its queue, given by the kernel: one more than that of the packet before, wrapping at 2^32.
@@ -77,7 +160,7 @@ pub enum Received<'a> {
     Packet(Queued<'a>),
     /// The deadline has come.
     Deadline,
-    /// A worker was woken from another thread. Uses that came before this was returned count as one.
+    /// A [`Waker`] was used. Uses that came before this was returned count as one.
     Woken,
 }
 
@@ -109,7 +192,22 @@ pub struct Queued<'a> {
     pub hook: u8,
 }
 
-impl Queued<'_> {
+impl<'a> Queued<'a> {
+    fn new(packet: &message::PacketMessage, data: &'a [u8], time: Timestamp) -> Self {
+        Self {
+            id: PacketId(packet.id),
+            data,
+            original_length: packet.original_length.unwrap_or_else(|| u32::try_from(data.len()).unwrap_or(u32::MAX)),
+            mark: packet.mark,
+            checksum_ready: packet.is_checksum_ready(),
+            offloaded: packet.is_offloaded(),
+            time,
+            input: packet.input,
+            output: packet.output,
+            hook: packet.hook,
+        }
+    }
+
     /// Whether the packet is longer than what was copied: it cannot be inspected as a whole.
     #[must_use]
     pub fn is_cut(&self) -> bool {

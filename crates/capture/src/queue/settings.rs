@@ -1,5 +1,6 @@
 //! How a queue is opened.
 
+use super::QueueError;
 use crate::limits;
 
 /// How a queue is opened. The defaults are those that lose nothing unseen.
@@ -42,6 +43,22 @@ impl QueueSettings {
             batch: 32,
             backend: Backend::Netlink,
         }
+    }
+
+    /// Refuses what the kernel would take in another sense, or not at all.
+    pub(super) fn check(&self) -> Result<(), QueueError> {
+        let check = |setting, value: u64, least: u64, most: u64| {
+            let number = self.number;
+            if (least..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(QueueError::Setting { number, setting, value, least, most })
+            }
+        };
+        check("the length of the queue", self.length.into(), 1, u32::MAX.into())?;
+        check("the receive buffer", self.receive_buffer as u64, 1, limits::RECEIVE_BUFFER_BYTES_MAXIMUM as u64)?;
+        check("the copy range", self.copy_range.into(), 1, limits::COPY_BYTES.into())?;
+        check("the batch", self.batch as u64, 1, limits::BATCH_PACKETS as u64)
     }
 }
 
