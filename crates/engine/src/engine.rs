@@ -6,7 +6,8 @@ use portcullis_grammar::{Dialogue, Program, Scratch};
 use portcullis_lang::Direction;
 use portcullis_policy::{Decision, PolicySet, ProtocolId};
 use portcullis_stream::{
-    Envelope, FlowId, FlowTable, GapReason, Limits, Protocol, Reassembly, StreamEventKind, StreamEvents,
+    EndReason, Envelope, FlowId, FlowSummary, FlowTable, GapReason, Limits, Protocol, Reassembly, StreamEvent,
+    StreamEventKind, StreamEvents,
 };
 use portcullis_wire::{
     AnomalySet, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, TcpSegment, Timestamp,
@@ -14,8 +15,9 @@ use portcullis_wire::{
 };
 use smallvec::SmallVec;
 
-use crate::doubtful::{set_aside, settle};
-use crate::flow::{Connection, Conversation, Flow, Inspection, Tracked, Verdict};
+use crate::bounds::{Bound, Failures};
+use crate::doubtful::{Shelf, settle};
+use crate::flow::{Connection, Conversation, Inspection, Tracked};
 use crate::grammars::Grammars;
 use crate::inspect::Judge;
 use crate::limits::EngineLimits;
@@ -33,6 +35,8 @@ pub struct Settings {
     pub fragments: FragmentLimits,
     /// Bounds of the engine itself.
     pub engine: EngineLimits,
+    /// What becomes of flows when bounds are met.
+    pub failures: Failures,
     /// Whether flows whose beginning was not seen are followed.
     pub midstream: bool,
     /// Whose reading of overlapping segments is inspected.
@@ -49,6 +53,7 @@ impl Default for Settings {
             streams: Limits::default(),
             fragments: FragmentLimits::default(),
             engine: EngineLimits::default(),
+            failures: Failures::default(),
             midstream: true,
             reassembly: Reassembly::default(),
             recognise: true,
@@ -65,10 +70,12 @@ pub struct Engine {
     pub(crate) settings: Settings,
     pub(crate) table: FlowTable,
     fragments: Defragmenter,
-    /// By slot of the flow table.
+    /// By slot of the flow table: flows of which something was told. Of a handshake that is all, there is none.
     pub(crate) flows: Vec<Option<Box<Tracked>>>,
-    /// Whether any flow has had a segment set aside: without one, nothing has to be looked up for them.
-    doubts: bool,
+    /// Segments that were set aside, of all flows.
+    pub(crate) shelf: Shelf,
+    /// Octets that conversations hold, of all flows.
+    pub(crate) held: usize,
     pub(crate) work: Work,
 }
 
@@ -93,11 +100,12 @@ impl Engine {
         work.memories.begin(&rules);
         Engine {
             fragments: Defragmenter::new(settings.fragments.clone(), None),
+            shelf: Shelf::new(&settings.engine),
             rules,
             settings,
             table,
             flows: Vec::new(),
-            doubts: false,
+            held: 0,
             work,
         }
     }
@@ -152,9 +160,12 @@ impl Engine {
         for datagram in &abandoned {
             output.wire_anomaly(&PacketInfo { time: datagram.first, ..packet }, datagram.anomaly);
         }
-        let mut events = StreamEvents::new();
-        self.table.finish(&mut events);
-        self.take_events(events, &packet, output);
+        let mut more = true;
+        while more {
+            let mut events = StreamEvents::new();
+            more = self.table.finish_some(&mut events);
+            self.take_events(events, &packet, output);
+        }
     }
 
     /// What was counted.
@@ -167,16 +178,28 @@ impl Engine {
         self.table.len()
     }
 
-    /// Octets held in buffers of streams at the moment.
+    /// Octets held in buffers of streams, for conversations and of fragments at the moment.
     pub fn memory(&self) -> usize {
-        self.table.memory()
+        let streams = self.table.memory().saturating_add(self.shelf.octets());
+        streams.saturating_add(self.held).saturating_add(self.fragments.held_bytes())
     }
 
     fn fragment(&mut self, ip: &IpPacket<'_>, vlan: u16, packet: &PacketInfo<'_>, output: &mut dyn Output) {
         self.work.statistics.fragments += 1;
         let mut abandoned = Vec::new();
+        let full = self.fragments.len() >= self.settings.fragments.datagrams;
         let result = self.fragments.insert(packet.time, vlan, ip, &mut abandoned);
-        self.work.statistics.abandoned += abandoned.len() as u64;
+        let statistics = &mut self.work.statistics;
+        statistics.abandoned += abandoned.len() as u64;
+        for datagram in abandoned.iter().filter(|datagram| datagram.anomaly == WireAnomaly::FragmentLimit) {
+            let all = if full { Bound::FragmentDatagrams } else { Bound::FragmentBytes };
+            let alone = datagram.fragments >= self.settings.fragments.fragments;
+            statistics.count(if alone { Bound::FragmentCount } else { all });
+        }
+        let too_many = result.anomalies.contains(WireAnomaly::FragmentLimit) && abandoned.is_empty();
+        if too_many {
+            statistics.count(Bound::FragmentCount);
+        }
         for datagram in &abandoned {
             output.wire_anomaly(packet, datagram.anomaly);
         }
@@ -217,7 +240,9 @@ impl Engine {
                     self.wrong_checksum(packet, output);
                     return;
                 }
-                self.work.statistics.unverified_checksum += u64::from(!right);
+                if !right {
+                    self.unverified_checksum(packet, output);
+                }
                 let id = self.table.udp(&envelope, &datagram, &mut events);
                 self.take_events(events, packet, output);
                 self.verified(id, (ip.source, datagram.source_port), right);
@@ -230,6 +255,14 @@ impl Engine {
                 output.wire_anomaly(packet, anomaly);
             }
         }
+    }
+
+    /// A packet has a wrong checksum, as all have that its sender has sent so far: that is told once.
+    fn unverified_checksum(&mut self, packet: &PacketInfo<'_>, output: &mut dyn Output) {
+        if self.work.statistics.unverified_checksum == 0 {
+            output.unverified_checksums(packet);
+        }
+        self.work.statistics.unverified_checksum += 1;
     }
 
     pub(crate) fn wrong_checksum(&mut self, packet: &PacketInfo<'_>, output: &mut dyn Output) {
@@ -249,15 +282,12 @@ impl Engine {
         let right = ip.verify_header().is_acceptable() && ip.verify_transport().is_acceptable();
         if !right {
             if let Some((id, direction)) = self.verified_sender(Protocol::Tcp, envelope, ports) {
-                if let Some(tracked) = self.flows.get_mut(id.slot()).and_then(Option::as_mut) {
-                    set_aside(&mut tracked.doubtful, direction, envelope, segment, ip.payload);
-                    self.doubts = true;
-                }
+                self.set_aside(id, direction, envelope, segment, ip.payload, packet, output);
                 self.wrong_checksum(packet, output);
                 return;
             }
-            self.work.statistics.unverified_checksum += 1;
-        } else if self.doubts {
+            self.unverified_checksum(packet, output);
+        } else if !self.shelf.is_empty() {
             self.settle_doubts(envelope, segment, packet, output);
         }
         let mut events = StreamEvents::new();
@@ -281,7 +311,7 @@ impl Engine {
         if tracked.doubtful.is_empty() {
             return;
         }
-        for taken in settle(&mut tracked.doubtful, direction, segment) {
+        for taken in settle(&mut tracked.doubtful, &mut self.shelf, direction, segment) {
             self.work.statistics.unverified_checksum += 1;
             if let Ok(segment) = TcpSegment::parse(&taken.octets) {
                 let mut events = StreamEvents::new();
@@ -302,49 +332,53 @@ impl Engine {
         ports: (u16, u16),
     ) -> Option<(FlowId, Direction)> {
         let (id, direction) = self.table.find_flow(protocol, envelope, ports.0, ports.1)?;
-        let tracked = self.flows.get(id.slot()).and_then(Option::as_ref)?;
-        tracked.verified.get(direction.index()).copied().unwrap_or(false).then_some((id, direction))
+        (self.table.mark(id) & mark_of(direction) != 0).then_some((id, direction))
     }
 
     fn verified(&mut self, id: Option<FlowId>, sender: (std::net::IpAddr, u16), right: bool) {
-        if !right {
-            return;
-        }
-        let tracked = id.and_then(|id| self.flows.get_mut(id.slot())).and_then(Option::as_mut);
-        if let Some(tracked) = tracked {
-            let client = tracked.flow.key.client;
-            let direction = if (client.ip(), client.port()) == sender { Direction::Up } else { Direction::Down };
-            if let Some(entry) = tracked.verified.get_mut(direction.index()) {
-                *entry = true;
-            }
+        let Some(id) = id.filter(|id| right && self.table.mark(*id) != MARKS) else { return };
+        if let Some(key) = self.table.key(id) {
+            let from_client = (key.client.ip(), key.client.port()) == sender;
+            self.table.set_mark(id, mark_of(if from_client { Direction::Up } else { Direction::Down }));
         }
     }
 
     pub(crate) fn take_events(&mut self, events: StreamEvents<'_>, packet: &PacketInfo<'_>, output: &mut dyn Output) {
-        for event in events {
+        let mut events = events.into_iter();
+        while let Some(event) = events.next() {
             match event.kind {
-                StreamEventKind::Started { key, start, midstream } => {
-                    self.start(event.flow, key, start, midstream, packet, output);
+                StreamEventKind::Started { midstream, .. } => {
+                    self.work.statistics.flows += 1;
+                    self.work.statistics.midstream_flows += u64::from(midstream);
                 }
+                // What a million half-open flows have, the table has; here they have nothing.
+                StreamEventKind::Established | StreamEventKind::Reset { .. } => {}
                 StreamEventKind::Ended { reason, summary } => {
-                    let Some(mut tracked) = self.flows.get_mut(event.flow.slot()).and_then(Option::take) else {
-                        continue;
-                    };
+                    let known = self.flows.get_mut(event.flow.slot()).and_then(Option::take);
+                    let mut tracked = known.unwrap_or_else(|| self.begin(&summary, packet, output));
                     let time = summary.statistics.last;
                     let at_end = PacketInfo { time, ..*packet };
                     self.converse(&mut tracked, &at_end, output, |dialogue, program, scratch, judge| {
                         dialogue.close(program, scratch, judge);
                     });
+                    if reason == EndReason::Evicted {
+                        self.work.statistics.count(Bound::Flows);
+                    }
                     output.flow_ended(&tracked.flow, &summary, reason, &at_end);
+                    self.release(&mut tracked);
                 }
                 kind => {
-                    let Some(mut tracked) = self.flows.get_mut(event.flow.slot()).and_then(Option::take) else {
-                        continue;
-                    };
+                    let id = event.flow;
+                    let known = self.flows.get_mut(id.slot()).and_then(Option::take);
+                    let begun = known.or_else(|| {
+                        // If it ends with this packet, the table knows no more of it than its last event.
+                        let summary = self.table.flow(id).or_else(|| last_words(events.as_slice(), id))?;
+                        Some(self.begin(&summary, packet, output))
+                    });
+                    let Some(mut tracked) = begun else { continue };
                     self.take_event(&mut tracked, kind, packet, output);
-                    if let Some(slot) = self.flows.get_mut(event.flow.slot()) {
-                        *slot = Some(tracked);
-                    }
+                    self.charge(&mut tracked, packet, output);
+                    self.keep(tracked);
                 }
             }
         }
@@ -355,56 +389,8 @@ impl Engine {
         self.flows.get_mut(id.slot())?.as_deref_mut().filter(|tracked| tracked.flow.id == id)
     }
 
-    fn start(
-        &mut self,
-        id: FlowId,
-        key: portcullis_stream::FlowKey,
-        start: Timestamp,
-        midstream: bool,
-        packet: &PacketInfo<'_>,
-        output: &mut dyn Output,
-    ) {
-        let statistics = &mut self.work.statistics;
-        statistics.flows += 1;
-        statistics.midstream_flows += u64::from(midstream);
-        let protocol = self.rules.grammars.on_port(key.protocol, key.server.port());
-        let flow = Flow {
-            id,
-            key,
-            start,
-            midstream,
-            protocol: None,
-            protocol_name: "",
-            generation: self.rules.generation,
-            verdict: Verdict::Accept,
-            alerts: 0,
-        };
-        let mut tracked = Box::new(Tracked {
-            flow,
-            inspection: Inspection::None,
-            verified: [false; 2],
-            doubtful: Vec::new(),
-            gate: None,
-        });
-        match protocol {
-            Some(protocol) => self.inspect(&mut tracked, protocol, start),
-            None if self.settings.recognise && key.protocol == Protocol::Tcp && !midstream => {
-                tracked.inspection = Inspection::Undecided(Vec::new());
-            }
-            None => {}
-        }
-        output.flow_started(&tracked.flow, packet);
-        let slot = id.slot();
-        if self.flows.len() <= slot {
-            self.flows.resize_with(slot.saturating_add(1), || None);
-        }
-        if let Some(entry) = self.flows.get_mut(slot) {
-            *entry = Some(tracked);
-        }
-    }
-
     /// Begins to inspect a flow.
-    fn inspect(&mut self, tracked: &mut Tracked, protocol: ProtocolId, now: Timestamp) {
+    pub(crate) fn inspect(&mut self, tracked: &mut Tracked, protocol: ProtocolId, now: Timestamp) {
         let rules = Arc::clone(&self.rules);
         let Some(program) = rules.grammars.program(protocol) else { return };
         self.work.statistics.inspected_flows += 1;
@@ -461,6 +447,9 @@ impl Engine {
                 self.work.statistics.gaps += 1;
                 self.work.statistics.gap_octets += length;
                 output.gap(&tracked.flow, packet, direction, offset, length, reason);
+                if let Some(bound) = Bound::of_gap(reason) {
+                    self.judge_bound(bound, tracked);
+                }
                 if matches!(tracked.inspection, Inspection::Undecided(_)) {
                     tracked.inspection = Inspection::None;
                 }
@@ -500,6 +489,7 @@ impl Engine {
             return;
         };
         if server.len() >= self.settings.engine.recognise_octets {
+            self.limit_met(Bound::RecogniseBytes, tracked, packet, output);
             return;
         }
         let Some(protocol) = recognise(&self.rules.grammars, &server, bytes) else { return };
@@ -512,7 +502,7 @@ impl Engine {
         });
     }
 
-    fn converse(
+    pub(crate) fn converse(
         &mut self,
         tracked: &mut Tracked,
         packet: &PacketInfo<'_>,
@@ -539,6 +529,25 @@ impl Engine {
         };
         what(dialogue, program, scratch, &mut judge);
     }
+}
+
+/// Of flows in the table: whether the client, or the server, has sent a packet with a right checksum.
+fn mark_of(direction: Direction) -> u8 {
+    match direction {
+        Direction::Up => 1,
+        Direction::Down => 2,
+    }
+}
+
+/// Both sides have.
+const MARKS: u8 = 3;
+
+/// What was counted of a flow that ends among these events.
+fn last_words(events: &[StreamEvent<'_>], id: FlowId) -> Option<FlowSummary> {
+    events.iter().find_map(|event| match &event.kind {
+        StreamEventKind::Ended { summary, .. } if event.flow == id => Some(**summary),
+        _ => None,
+    })
 }
 
 pub(crate) fn report_wire(output: &mut dyn Output, packet: &PacketInfo<'_>, anomalies: AnomalySet) {

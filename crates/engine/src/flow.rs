@@ -75,12 +75,12 @@ impl Verdict {
 pub(crate) struct Tracked {
     pub(crate) flow: Flow,
     pub(crate) inspection: Inspection,
-    /// By direction: whether a packet with a right checksum was seen.
-    pub(crate) verified: [bool; 2],
     /// Segments whose checksum is wrong, until it is known whether their receiver took them.
     pub(crate) doubtful: Vec<Doubtful>,
     /// What a gate does about it.
     pub(crate) gate: Option<Box<GateFlow>>,
+    /// What it counts for in the account of what conversations hold.
+    pub(crate) charged: usize,
 }
 
 #[derive(Debug)]

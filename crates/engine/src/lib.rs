@@ -10,11 +10,13 @@
 //! * [`Output`] takes what comes of it, with the [`Flow`] and the [`PacketInfo`] that it belongs to.
 #![forbid(unsafe_code)]
 
+mod bounds;
 mod doubtful;
 mod engine;
 mod flow;
 mod gate;
 mod grammars;
+mod held;
 mod inspect;
 mod limits;
 mod output;
@@ -22,6 +24,7 @@ mod recognise;
 mod rules;
 mod statistics;
 
+pub use bounds::{Bound, BoundError, Failures, Unit, WhenMet};
 pub use engine::{Engine, Settings};
 pub use flow::{Flow, Verdict};
 pub use gate::{Arriving, Failure, Fate, Gate, GateSettings, GateStatistics, Mode};

@@ -6,6 +6,7 @@ use portcullis_policy::Decision;
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::{LinkType, Timestamp, WireAnomaly};
 
+use crate::bounds::{Bound, WhenMet};
 use crate::flow::Flow;
 
 /// The packet that something was found in.
@@ -74,7 +75,8 @@ pub trait Output {
     /// A rule has decided something about an event.
     fn judgement(&mut self, flow: &Flow, packet: &PacketInfo<'_>, event: &Event<'_>, judgement: &Judgement<'_>);
 
-    /// A flow has begun.
+    /// There is something to tell of a flow, or it has ended: once for each flow, before all others. Of a flow that never
+    /// gets beyond its handshake it comes at its end.
     fn flow_started(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>) {}
 
     /// A flow has ended, or the input has.
@@ -112,4 +114,12 @@ pub trait Output {
 
     /// The checksum of a packet is wrong, so that its receiver drops it; it was not looked at.
     fn wrong_checksum(&mut self, packet: &PacketInfo<'_>);
+
+    /// The checksum of this packet is wrong, and so were those of all others that its sender has sent: they were captured
+    /// before the network interface computed them, and were taken all the same. It is told of the first such packet of
+    /// the input only.
+    fn unverified_checksums(&mut self, _packet: &PacketInfo<'_>) {}
+
+    /// A bound was met, so that a flow is not inspected from here on; its verdict is decided already.
+    fn limit(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>, _bound: Bound, _when_met: WhenMet) {}
 }

@@ -1,5 +1,7 @@
 //! What an engine counts.
 
+use crate::bounds::Bound;
+
 /// Counters of an engine; they only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -56,6 +58,21 @@ pub struct Statistics {
     pub events: u64,
     /// Alerts.
     pub alerts: u64,
-    /// Flows that a rule dropped.
+    /// Flows that a rule dropped, or a bound that was met.
     pub dropped_flows: u64,
+    /// How often each bound was met, in the order of [`Bound::ALL`]. Timeouts that only end silent flows are not counted.
+    pub met: [u64; Bound::COUNT],
+}
+
+impl Statistics {
+    /// How often a bound was met.
+    pub fn met(&self, bound: Bound) -> u64 {
+        self.met.get(bound as usize).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn count(&mut self, bound: Bound) {
+        if let Some(counter) = self.met.get_mut(bound as usize) {
+            *counter = counter.saturating_add(1);
+        }
+    }
 }

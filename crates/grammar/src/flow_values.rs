@@ -32,6 +32,11 @@ impl FlowValues {
         values
     }
 
+    /// Octets of memory that they take at most, beside themselves.
+    pub(crate) fn memory(&self) -> usize {
+        self.slots.len().saturating_mul(size_of::<FlowValue>().saturating_add(MAX_KEPT_TEXT))
+    }
+
     /// The value in a slot.
     pub(crate) fn read(&self, slot: u16) -> Value<'_> {
         match self.slots.get(usize::from(slot)) {

@@ -17,6 +17,10 @@ pub const MAX_RECORD_ANOMALIES: usize = 16;
 /// Most ends of data that only look like one reported of one stream.
 pub const MAX_LOOKALIKES: u32 = 16;
 
+/// Most room that a direction keeps for octets to be held while none are, so that it need not be had again for each
+/// record; the room for one long record is given back.
+pub const MAX_SPARE_OCTETS: usize = 4096;
+
 /// Most records parsed ahead of the answers to those before them; a side that runs farther ahead waits.
 pub const MAX_AHEAD: usize = 1000;
 

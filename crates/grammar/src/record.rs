@@ -63,6 +63,13 @@ pub struct Slots {
 }
 
 impl Slots {
+    /// Octets of memory that they take beside themselves.
+    pub(crate) fn memory(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>()
+            + self.elements.capacity() * size_of::<u32>()
+            + self.scratch.capacity()
+    }
+
     /// Empties it and makes room for a record of this many slots.
     pub fn reset(&mut self, width: u16) {
         self.slots.clear();

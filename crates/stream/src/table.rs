@@ -9,7 +9,7 @@ use crate::buffers::Buffers;
 use crate::connection::{Connection, is_invalid, is_syn, is_syn_ack};
 use crate::envelope::Envelope;
 use crate::event::{EndReason, StreamEvent, StreamEventKind, StreamEvents};
-use crate::flow::{DirectionStatistics, FlowId, FlowSummary, Protocol};
+use crate::flow::{DirectionStatistics, FlowId, FlowKey, FlowSummary, Protocol};
 use crate::half::Context;
 use crate::limits::Limits;
 use crate::list::{Links, List, make_room};
@@ -360,6 +360,13 @@ impl FlowTable {
         let slot = self.slots.get(id.slot())?;
         let is_it = !matches!(slot.body, Body::Free) && slot.id(id.index) == id;
         is_it.then(|| slot.summary(id.index))
+    }
+
+    /// Who talks to whom in a flow, until its `Ended` event was handed out.
+    pub fn key(&self, id: FlowId) -> Option<FlowKey> {
+        let slot = self.slots.get(id.slot())?;
+        let is_it = !matches!(slot.body, Body::Free) && slot.id(id.index) == id;
+        is_it.then(|| slot.key())
     }
 
     /// The number of flows tracked now.

@@ -5,7 +5,8 @@ use portcullis_stream::{FlowId, FlowKey, Normalised, Parting, SideNumbers, Stand
 use portcullis_wire::{IpPacket, SequenceNumber, TcpFlags, TcpPacket, TcpSegment, Timestamp};
 
 use super::hold::{Held, Taken};
-use super::{Failure, Fate, Gate, Mode};
+use super::{Fate, Gate, Mode};
+use crate::bounds::{Bound, WhenMet};
 use crate::flow::{Inspection, Tracked, Verdict};
 use crate::output::{GateAction, Output, PacketInfo};
 
@@ -25,6 +26,12 @@ pub(crate) struct GateFlow {
 }
 
 impl GateFlow {
+    /// Octets of memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        let held = self.held.iter().flatten().map(Held::memory);
+        held.fold(size_of::<GateFlow>(), usize::saturating_add)
+    }
+
     fn is_idle(&self) -> bool {
         self.parting.is_none() && self.held.iter().all(Option::is_none)
     }
@@ -129,7 +136,7 @@ impl Gate {
         now: Timestamp,
     ) -> Option<Fate> {
         let Normalised { direction, start, end, .. } = *normalised;
-        let most = self.settings.hold_octets;
+        let most = self.engine.settings.engine.hold_octets;
         let tracked = self.engine.tracked_mut(flow)?;
         let waits = waiting(tracked, direction);
         let (holds, open) =
@@ -168,6 +175,7 @@ impl Gate {
         }
         if taken == Taken::TooMany {
             self.statistics.hold_overruns += 1;
+            self.engine.work.statistics.count(Bound::HoldBytes);
         }
         if before.is_empty() {
             self.statistics.dropped += 1;
@@ -238,7 +246,8 @@ impl Gate {
         output: &mut dyn Output,
         send: &mut Vec<Vec<u8>>,
     ) -> bool {
-        let (hold_time, on_failure) = (self.settings.hold_time, self.settings.on_failure);
+        let hold_time = self.engine.settings.engine.hold_time;
+        let when_met = self.engine.settings.failures.when_met(Bound::HoldTime);
         let Some(tracked) = self.engine.tracked_mut(flow) else { return false };
         let Some(gate) = &mut tracked.gate else { return false };
         if let Some(parting) = &mut gate.parting {
@@ -249,12 +258,14 @@ impl Gate {
         if gate.held.iter().flatten().any(late) {
             self.statistics.hold_timeouts += 1;
             let packet = PacketInfo::of_time(now);
-            match on_failure {
-                Failure::Open => {
+            self.engine.work.statistics.count(Bound::HoldTime);
+            let Some(tracked) = self.engine.tracked_mut(flow) else { return false };
+            match when_met {
+                WhenMet::Accept => {
                     output.gate_action(&tracked.flow, &packet, GateAction::HoldTimeout);
                     self.release_all(flow, send);
                 }
-                Failure::Closed => {
+                WhenMet::Drop => {
                     output.gate_action(&tracked.flow, &packet, GateAction::HoldTimeout);
                     tracked.flow.verdict = Verdict::Reset;
                     self.part(flow, None, &packet, output, send);

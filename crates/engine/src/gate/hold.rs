@@ -39,6 +39,11 @@ impl Held {
         self.begin
     }
 
+    /// Octets of memory that it takes beside itself.
+    pub(super) fn memory(&self) -> usize {
+        self.octets.capacity()
+    }
+
     /// Octets of the direction up to the end of what is held.
     pub(super) fn end(&self) -> u64 {
         self.begin.saturating_add(self.octets.len() as u64)

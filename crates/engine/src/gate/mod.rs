@@ -28,6 +28,7 @@ use portcullis_policy::PolicySet;
 use portcullis_stream::{DropReason, FlowId, NormaliserStatistics, Treatment};
 use portcullis_wire::{IpPacket, LinkType, TcpSegment, Timestamp};
 
+use crate::bounds::WhenMet;
 use crate::engine::{Engine, Settings};
 use crate::flow::Verdict;
 use crate::grammars::Grammars;
@@ -66,7 +67,11 @@ impl Gate {
     /// A gate without flows. The policies have to be compiled against the schemes of these grammars.
     pub fn new(grammars: Arc<Grammars>, policies: Arc<PolicySet>, engine: Settings, settings: GateSettings) -> Gate {
         let observe = settings.mode == Mode::Observe;
-        let engine = Engine::new(grammars, policies, Settings { observe, ..engine }).in_the_way(settings.normaliser);
+        let mut engine = Settings { observe, ..engine };
+        if settings.on_failure == Failure::Closed {
+            engine.failures.general = WhenMet::Drop;
+        }
+        let engine = Engine::new(grammars, policies, engine).in_the_way(settings.normaliser);
         Gate { engine, settings, statistics: GateStatistics::default(), waiting: Vec::new() }
     }
 

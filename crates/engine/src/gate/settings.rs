@@ -1,7 +1,5 @@
 //! How a gate is set up.
 
-use std::time::Duration;
-
 use portcullis_stream::NormaliserSettings;
 
 /// What a gate does about what it finds.
@@ -49,13 +47,9 @@ impl Failure {
 pub struct GateSettings {
     /// Whether anything is done at all.
     pub mode: Mode,
-    /// What becomes of packets that were cut, and of what waited for longer than [`GateSettings::hold_time`].
+    /// What becomes of packets that were cut. [`Failure::Closed`] also says what becomes of flows that meet a bound, unless
+    /// [`Failures`](crate::Failures) say it of that bound; the bounds of what is held are [`EngineLimits`](crate::EngineLimits).
     pub on_failure: Failure,
-    /// How long octets are held for an answer that decides what they are, default 30 seconds.
-    pub hold_time: Duration,
-    /// Most octets of one direction of a flow that are held for an answer, default 128 KiB: twice the window that clients
-    /// fill before they wait, and more than a grammar lets wait.
-    pub hold_octets: usize,
     /// What the normaliser does.
     pub normaliser: NormaliserSettings,
     /// Most octets of a packet of our own, with its IP header; default 1,500.
@@ -67,8 +61,6 @@ impl Default for GateSettings {
         GateSettings {
             mode: Mode::Observe,
             on_failure: Failure::Open,
-            hold_time: Duration::from_secs(30),
-            hold_octets: 128 << 10,
             normaliser: NormaliserSettings::default(),
             mtu: 1500,
         }

@@ -9,6 +9,7 @@ use super::advance::{Replay, flow_formula};
 use super::side::{InRecord, InStream};
 use super::{Context, Details, Dialogue, Resolved, Status};
 use crate::flowing::{Flowing, Piece};
+use crate::limits::MAX_SPARE_OCTETS;
 use crate::model::{Expect, Expected, Newline, Rule, RuleKind, Source, StreamId, Trigger};
 use crate::program::{Outcome, ParseError, Program, Run};
 use crate::record::Record;
@@ -45,6 +46,9 @@ impl Dialogue {
             let used = if held.is_empty() { 0 } else { self.consume(context, direction, &held, yields) };
             if self.status == Status::Talking {
                 held.drain(..used.min(held.len()));
+                if held.is_empty() && held.capacity() > MAX_SPARE_OCTETS {
+                    held = Vec::new();
+                }
                 self.side_mut(direction).held = held;
             }
             idle = if used > 0 { 0 } else { idle + 1 };

@@ -35,6 +35,11 @@ fn key(value: &Value<'_>) -> Option<Key> {
 }
 
 impl Questions {
+    /// Octets of memory that they take beside themselves, but for keys that are texts.
+    pub(super) fn memory(&self) -> usize {
+        self.open.capacity().saturating_mul(size_of::<Question>())
+    }
+
     /// Takes a question. The oldest gives way if there are too many.
     pub(super) fn ask(&mut self, matching: &Matching, value: &Value<'_>, now: i64) {
         self.expire(matching, now);

@@ -221,6 +221,23 @@ impl Dialogue {
         self.sides.iter().map(|side| side.held.len()).sum::<usize>() + self.ahead_octets()
     }
 
+    /// Octets of memory that it takes beside itself: what is held with the room that is reserved for it, records that were
+    /// parsed ahead, values, channels and questions.
+    pub fn memory(&self) -> usize {
+        let sides = self.sides.iter().map(|side| {
+            let boxes = side.record.as_ref().map_or(0, |record| record.memory())
+                + side.stream.as_ref().map_or(0, |stream| size_of_val(&**stream))
+                + side.cursor.as_ref().map_or(0, |cursor| size_of_val(&**cursor) + cursor.flow.memory());
+            side.held.capacity() + boxes
+        });
+        sides.sum::<usize>()
+            + self.ahead_octets()
+            + self.ahead.capacity() * size_of::<Ahead>()
+            + size_of_val(&*self.channels)
+            + self.core.flow.memory()
+            + self.questions.memory()
+    }
+
     fn state<'p>(&self, program: &'p Program) -> Option<&'p State> {
         program.protocol.machine.states.get(usize::from(self.core.state.0))
     }

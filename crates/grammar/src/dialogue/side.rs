@@ -46,6 +46,13 @@ pub(super) struct InRecord {
     pub(super) rule: RuleId,
 }
 
+impl InRecord {
+    /// Octets of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<InRecord>().saturating_add(self.run.memory())
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct InStream {
     pub(super) id: StreamId,

@@ -107,6 +107,18 @@ pub(crate) struct Run {
     pub(crate) anomalies: Vec<(AnomalyId, u32)>,
 }
 
+impl Run {
+    /// Octets of memory that it takes beside itself.
+    pub(crate) fn memory(&self) -> usize {
+        self.slots.memory()
+            + self.windows.capacity() * size_of::<Window>()
+            + self.calls.capacity() * size_of::<Call>()
+            + self.repeats.capacity() * size_of::<Repeat>()
+            + self.pending.capacity() * size_of::<u32>()
+            + self.anomalies.capacity() * size_of::<(AnomalyId, u32)>()
+    }
+}
+
 enum Stop {
     Need,
     Error(String),
