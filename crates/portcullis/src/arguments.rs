@@ -1,8 +1,11 @@
 //! What was typed, as it was typed. What it means is settled in [`crate::plan`].
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use portcullis_capture::queue::Backend;
 use portcullis_lang::Code;
 use portcullis_policy::Severity;
 use portcullis_stream::{Reassembly, UnknownReassembly};
@@ -42,6 +45,10 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// Analyse capture files
     Read(ReadArguments),
+    /// Stand in the way of packets: judge what the firewall sends to a queue
+    Inline(InlineArguments),
+    /// Ask or direct a gate that is running
+    Ctl(ControlArguments),
     /// Check grammars and policies, and say what is wrong with them
     Check(CheckArguments),
     /// Bring grammars into the common layout
@@ -52,6 +59,14 @@ pub(crate) enum Command {
     Test(TestArguments),
     /// List every bound of the program
     Limits,
+    /// Kill a gate that stands still; `inline` starts it
+    #[command(hide = true)]
+    Guard {
+        /// The process to kill
+        process: i32,
+        /// After how many milliseconds of silence
+        milliseconds: u64,
+    },
     /// Write the manual page or completions for a shell
     #[command(hide = true)]
     Generate {
@@ -112,6 +127,131 @@ pub(crate) struct ReadArguments {
     /// An `overlap_diff` anomaly says that it mattered.
     #[arg(long, value_name = "RECEIVER", default_value = "linux", hide_default_value = true, value_parser = reassembly)]
     pub(crate) reassembly: Reassembly,
+}
+
+/// Stand in the way of packets: judge what the firewall sends to a queue (NFQUEUE), and let it go on or not.
+///
+/// A new gate observes: everything passes, and records say what would have been stopped. With --mode enforce it does what
+/// the policies say. The firewall rule is to be made when the gate stands, and with --queue-bypass, so that packets pass
+/// when it does not.
+///
+/// SIGHUP loads grammars and policies again and opens the file of records again; SIGUSR1 only opens the file; SIGTERM ends
+/// the gate in order.
+#[derive(Args, Debug)]
+pub(crate) struct InlineArguments {
+    /// Queue, or queues as `0-3`: one worker each; the firewall rule has the same numbers
+    #[arg(long, short = 'Q', value_name = "N[-M]", default_value = "0", value_parser = queues)]
+    pub(crate) queue: RangeInclusive<u16>,
+
+    /// Policy to judge by: a file, the name of a shipped one, or `none` [default: all shipped ones that only alert]
+    ///
+    /// Can be given several times; the policies are read in this order.
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: Vec<PathBuf>,
+
+    /// Write records as JSON lines to this file, or to standard output if it is `-`
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) eve: Option<PathBuf>,
+
+    /// Take all grammars from a folder instead of the shipped ones
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) grammars: Option<PathBuf>,
+
+    /// Whether anything is stopped
+    #[arg(long, value_enum, default_value_t = GateMode::Observe)]
+    pub(crate) mode: GateMode,
+
+    /// What becomes of what cannot be inspected: packets that are too long or too many, waits that take too long
+    #[arg(long, value_enum, default_value_t = FailureChoice::Open, value_name = "CHOICE")]
+    pub(crate) on_failure: FailureChoice,
+
+    /// What becomes of connections that began before the gate
+    #[arg(long, value_enum, default_value_t = MidstreamChoice::Inspect, value_name = "CHOICE")]
+    pub(crate) midstream: MidstreamChoice,
+
+    /// How long octets wait for an answer that decides what they are, such as mail before the answer to DATA
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) hold_time: Duration,
+
+    /// Least time to live (hop limit) of packets that pass; lower ones are raised to it
+    #[arg(long, value_name = "N")]
+    pub(crate) minimum_ttl: Option<u8>,
+
+    /// Most octets of packets of the gate's own, with their IP header
+    #[arg(long, value_name = "OCTETS", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]
+    pub(crate) mtu: u16,
+
+    /// Packets that the kernel lets wait in a queue
+    #[arg(long, value_name = "PACKETS")]
+    pub(crate) queue_length: Option<u32>,
+
+    /// Octets of the buffer between the kernel and a worker
+    #[arg(long, value_name = "OCTETS")]
+    pub(crate) receive_buffer: Option<usize>,
+
+    /// The code that speaks with the kernel: `netlink` or `nfq`
+    #[arg(long, value_name = "NAME", default_value = "netlink")]
+    pub(crate) backend: Backend,
+
+    /// Socket for `portcullis ctl`; `none` for no socket
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL, value_hint = ValueHint::FilePath)]
+    pub(crate) control: PathBuf,
+
+    /// How often a `stats` record is written; 0 for only one at the end
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) stats_interval: Duration,
+
+    /// End the process when a worker has stood still for so long, so that packets pass it by
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(crate) watchdog: Duration,
+
+    /// Start no second process that ends this one when it stands still as a whole (systemd's WatchdogSec does the same)
+    #[arg(long)]
+    pub(crate) no_guard: bool,
+}
+
+/// Where `portcullis ctl` finds a gate unless it is told otherwise.
+pub(crate) const DEFAULT_CONTROL: &str = "/run/portcullis/control.sock";
+
+/// Whether anything is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GateMode {
+    /// Everything passes, and records say what would have been stopped
+    Observe,
+    /// What the policies say is done
+    Enforce,
+}
+
+/// What becomes of what cannot be inspected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailureChoice {
+    /// It passes, counted and told
+    Open,
+    /// It is stopped, counted and told
+    Closed,
+}
+
+/// What becomes of connections that began before the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MidstreamChoice {
+    /// They are inspected from now on
+    Inspect,
+    /// They pass
+    Pass,
+    /// They do not pass
+    Drop,
+}
+
+/// Ask or direct a gate that is running: status, stats, reload, reopen, mode observe|enforce, flows, explain FLOW.
+#[derive(Args, Debug)]
+pub(crate) struct ControlArguments {
+    /// What is asked
+    #[arg(required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+
+    /// The socket of the gate
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL, value_hint = ValueHint::FilePath)]
+    pub(crate) control: PathBuf,
 }
 
 /// Check grammars and policies, each file by itself.
@@ -207,6 +347,39 @@ pub(crate) enum Generated {
     CompleteZsh,
 }
 
+fn queues(word: &str) -> Result<RangeInclusive<u16>, String> {
+    let number = |text: &str| text.parse::<u16>().map_err(|_| format!("{text:?} is no number of a queue (0 to 65535)"));
+    let (first, last) = match word.split_once('-') {
+        Some((first, last)) => (number(first)?, number(last)?),
+        None => (number(word)?, number(word)?),
+    };
+    if first > last {
+        return Err(format!("queues are counted upwards: {last}-{first}"));
+    }
+    if last - first >= MOST_QUEUES {
+        return Err(format!("at most {MOST_QUEUES} queues, one for each processor"));
+    }
+    Ok(first..=last)
+}
+
+/// Most queues of a gate, each of which has a worker.
+const MOST_QUEUES: u16 = 256;
+
+/// A time with its unit.
+pub(crate) fn duration(word: &str) -> Result<Duration, String> {
+    let split = word.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(word.len());
+    let (digits, unit) = word.split_at(split);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" | "" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("{unit:?} is no unit of time; there are ms, s, min and h")),
+    };
+    let number: f64 = digits.parse().map_err(|_| format!("{word:?} is no time; write it as 500ms, 30s or 5min"))?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| format!("{word:?} is no time: {error}"))
+}
+
 fn severity(word: &str) -> Result<Severity, String> {
     Severity::parse(word).ok_or_else(|| {
         let words = Severity::ALL.map(Severity::as_str);
@@ -234,6 +407,21 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn queues_and_times_are_understood_or_explained() {
+        assert_eq!(queues("7"), Ok(7..=7));
+        assert_eq!(queues("0-3"), Ok(0..=3));
+        assert!(queues("3-0").unwrap_err().contains("0-3"));
+        assert!(queues("70000").unwrap_err().contains("is no number of a queue"));
+        assert!(queues("0-999").unwrap_err().contains("at most 256"));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2"), Ok(Duration::from_secs(2)));
+        assert_eq!(duration("1.5min"), Ok(Duration::from_secs(90)));
+        assert!(duration("5d").unwrap_err().contains("there are ms, s, min and h"));
+        assert!(duration("soon").unwrap_err().contains("no unit"));
+        assert!(duration("s").unwrap_err().contains("is no time"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub(crate) mod read;
 
+pub(crate) mod inline;
+
 pub(crate) mod check;
 pub(crate) mod explain;
 

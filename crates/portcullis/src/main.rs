@@ -9,6 +9,7 @@
 
 mod arguments;
 mod commands;
+mod gateway;
 mod grammars;
 mod messages;
 mod plan;
@@ -66,6 +67,9 @@ fn main() -> ExitCode {
 fn run(plan: &Plan) -> anyhow::Result<Outcome> {
     match &plan.task {
         Task::Read(task) => commands::read::run(task, plan.colour),
+        Task::Inline(task) => commands::inline::run(task, plan.colour),
+        Task::Control(task) => commands::inline::control(task),
+        Task::Guard(task) => commands::inline::guard(task),
         Task::Check(task) => commands::check::run(task, plan.colour),
         Task::Explain(code) => commands::explain::run(*code),
         Task::Format(task) => commands::format::run(task, plan.colour),

@@ -1,15 +1,20 @@
 //! What the command line means. The rest of the program sees nothing else of it.
 
 use std::io::IsTerminal;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use portcullis_engine::Settings;
+use portcullis_capture::queue::{Backend, QueueSettings};
+use portcullis_engine::{Failure, GateSettings, Mode, Settings};
 use portcullis_lang::Code;
 use portcullis_policy::Severity;
+use portcullis_stream::{Midstream, NormaliserSettings};
 
 use crate::arguments::{
-    Arguments, CheckArguments, ColorChoice, Command, FormatArguments, Generated, GraphArguments, GraphFormat,
-    MessageFormat, ReadArguments, TestArguments,
+    Arguments, CheckArguments, ColorChoice, Command, ControlArguments, FailureChoice, FormatArguments, GateMode,
+    Generated, GraphArguments, GraphFormat, InlineArguments, MessageFormat, MidstreamChoice, ReadArguments,
+    TestArguments,
 };
 use crate::grammars::GrammarChoice;
 use crate::policies::PolicyChoice;
@@ -32,6 +37,9 @@ pub(crate) struct Colour {
 #[derive(Debug)]
 pub(crate) enum Task {
     Read(Box<ReadTask>),
+    Inline(Box<InlineTask>),
+    Control(ControlTask),
+    Guard(GuardTask),
     Check(CheckTask),
     Explain(Code),
     Format(FormatTask),
@@ -56,6 +64,39 @@ pub(crate) struct ReadTask {
     pub(crate) screen: bool,
     /// Whether somebody looks at standard error while the work is done.
     pub(crate) progress: bool,
+}
+
+/// `portcullis inline`
+#[derive(Debug)]
+pub(crate) struct InlineTask {
+    pub(crate) queues: RangeInclusive<u16>,
+    pub(crate) grammars: GrammarChoice,
+    pub(crate) policies: PolicyChoice,
+    pub(crate) settings: Settings,
+    pub(crate) gate: GateSettings,
+    pub(crate) records: Option<Destination>,
+    pub(crate) control: Option<PathBuf>,
+    pub(crate) statistics_interval: Duration,
+    pub(crate) queue_length: u32,
+    pub(crate) receive_buffer: usize,
+    pub(crate) backend: Backend,
+    /// How long a worker, or the whole process, may stand still.
+    pub(crate) patience: Duration,
+    pub(crate) guard: bool,
+}
+
+/// `portcullis ctl`
+#[derive(Debug)]
+pub(crate) struct ControlTask {
+    pub(crate) socket: PathBuf,
+    pub(crate) command: String,
+}
+
+/// `portcullis guard`
+#[derive(Debug)]
+pub(crate) struct GuardTask {
+    pub(crate) process: i32,
+    pub(crate) patience: Duration,
 }
 
 /// Where records go.
@@ -103,6 +144,13 @@ impl Plan {
         let Arguments { command, color, verbose } = arguments;
         let task = match command {
             Command::Read(read) => Task::Read(Box::new(ReadTask::new(read))),
+            Command::Inline(inline) => Task::Inline(Box::new(InlineTask::new(inline))),
+            Command::Ctl(ControlArguments { command, control }) => {
+                Task::Control(ControlTask { socket: control, command: command.join(" ") })
+            }
+            Command::Guard { process, milliseconds } => {
+                Task::Guard(GuardTask { process, patience: Duration::from_millis(milliseconds) })
+            }
             Command::Check(CheckArguments { explain: Some(code), .. }) => Task::Explain(code),
             Command::Check(check) => Task::Check(CheckTask {
                 files: check.files,
@@ -125,10 +173,7 @@ impl Plan {
 
 impl ReadTask {
     fn new(read: ReadArguments) -> ReadTask {
-        let records = read.eve.map(|path| match path == Path::new("-") {
-            true => Destination::StandardOutput,
-            false => Destination::File(path),
-        });
+        let records = read.eve.map(Destination::new);
         ReadTask {
             captures: read.captures,
             grammars: GrammarChoice::new(read.grammars),
@@ -139,6 +184,58 @@ impl ReadTask {
             screen: !read.quiet && records != Some(Destination::StandardOutput),
             progress: !read.quiet && std::io::stderr().is_terminal(),
             records,
+        }
+    }
+}
+
+impl InlineTask {
+    fn new(inline: InlineArguments) -> InlineTask {
+        let normaliser = NormaliserSettings {
+            minimum_ttl: inline.minimum_ttl,
+            midstream: match inline.midstream {
+                MidstreamChoice::Inspect => Midstream::Inspect,
+                MidstreamChoice::Pass => Midstream::Pass,
+                MidstreamChoice::Drop => Midstream::Drop,
+            },
+        };
+        let gate = GateSettings {
+            mode: match inline.mode {
+                GateMode::Observe => Mode::Observe,
+                GateMode::Enforce => Mode::Enforce,
+            },
+            on_failure: match inline.on_failure {
+                FailureChoice::Open => Failure::Open,
+                FailureChoice::Closed => Failure::Closed,
+            },
+            hold_time: inline.hold_time,
+            normaliser,
+            mtu: inline.mtu,
+            ..GateSettings::default()
+        };
+        let queue = QueueSettings::new(*inline.queue.start());
+        InlineTask {
+            queues: inline.queue,
+            grammars: GrammarChoice::new(inline.grammars),
+            policies: PolicyChoice::new(inline.policy),
+            settings: Settings::default(),
+            gate,
+            records: inline.eve.map(Destination::new),
+            control: Some(inline.control).filter(|path| path != Path::new("none")),
+            statistics_interval: inline.stats_interval,
+            queue_length: inline.queue_length.unwrap_or(queue.length),
+            receive_buffer: inline.receive_buffer.unwrap_or(queue.receive_buffer),
+            backend: inline.backend,
+            patience: inline.watchdog,
+            guard: !inline.no_guard,
+        }
+    }
+}
+
+impl Destination {
+    fn new(path: PathBuf) -> Destination {
+        match path == Path::new("-") {
+            true => Destination::StandardOutput,
+            false => Destination::File(path),
         }
     }
 }

@@ -72,6 +72,7 @@ pub use record::alert::{Alert, GENERATOR, Outcome};
 pub use record::anomaly::{Anomaly, AnomalyKind};
 pub use record::dns::DnsRecord;
 pub use record::flow::FlowRecord;
+pub use record::gate::GateRecord;
 pub use record::mail::MailRecord;
 pub use sink::{FileSink, Sink, SinkError, StdoutSink, WriterSink, open_sink};
 pub use statistics::{

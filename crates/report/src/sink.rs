@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Takes lines.
-pub trait Sink {
+pub trait Sink: Send {
     /// Takes one line, with its newline. It may be written later, together with others, but is never torn apart by those
     /// of another process that writes to the same place.
     ///

@@ -73,6 +73,11 @@ impl Engine {
         self.flows.get(id.slot())?.as_ref().map(|tracked| &tracked.flow).filter(|flow| flow.id == id)
     }
 
+    /// Flows that have not ended, in the order of their places in the table.
+    pub fn live_flows(&self) -> impl Iterator<Item = &Flow> {
+        self.flows.iter().flatten().map(|tracked| &tracked.flow)
+    }
+
     pub(super) fn set_observe(&mut self, observe: bool) {
         self.settings.observe = observe;
     }

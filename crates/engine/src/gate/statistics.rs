@@ -1,5 +1,7 @@
 //! What a gate counts: every packet once.
 
+use std::ops::AddAssign;
+
 /// Counters of a gate; they only grow. `seen` is the sum of those that say what became of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GateStatistics {
@@ -43,6 +45,57 @@ pub struct GateStatistics {
     pub resets: u64,
     /// Flows freed from inspection.
     pub bypasses: u64,
+}
+
+impl AddAssign for GateStatistics {
+    /// Adds what another gate has counted.
+    fn add_assign(&mut self, other: GateStatistics) {
+        let GateStatistics {
+            seen,
+            accepted,
+            dropped,
+            refused,
+            bypassed,
+            uninspected,
+            rewritten,
+            dropped_by_rules,
+            normalised_away,
+            held,
+            reissued,
+            passed_uninspected,
+            missed,
+            sent,
+            hold_timeouts,
+            hold_overruns,
+            refusals,
+            resets,
+            bypasses,
+        } = other;
+        let pairs = [
+            (&mut self.seen, seen),
+            (&mut self.accepted, accepted),
+            (&mut self.dropped, dropped),
+            (&mut self.refused, refused),
+            (&mut self.bypassed, bypassed),
+            (&mut self.uninspected, uninspected),
+            (&mut self.rewritten, rewritten),
+            (&mut self.dropped_by_rules, dropped_by_rules),
+            (&mut self.normalised_away, normalised_away),
+            (&mut self.held, held),
+            (&mut self.reissued, reissued),
+            (&mut self.passed_uninspected, passed_uninspected),
+            (&mut self.missed, missed),
+            (&mut self.sent, sent),
+            (&mut self.hold_timeouts, hold_timeouts),
+            (&mut self.hold_overruns, hold_overruns),
+            (&mut self.refusals, refusals),
+            (&mut self.resets, resets),
+            (&mut self.bypasses, bypasses),
+        ];
+        for (mine, others) in pairs {
+            *mine = mine.saturating_add(others);
+        }
+    }
 }
 
 impl GateStatistics {

@@ -1,14 +1,17 @@
 //! The engine's output: what it finds, as records and on the screen.
 
 use std::path::Path;
+use std::time::Duration;
 
-use portcullis_engine::{Flow, Grammars, Judgement, Output, PacketInfo, Statistics as EngineStatistics};
+use portcullis_engine::{
+    Flow, GateAction, Grammars, Judgement, Output, PacketInfo, Statistics as EngineStatistics, Verdict,
+};
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId, EventKind, ProtocolScheme};
-use portcullis_policy::{Action, Severity};
+use portcullis_policy::{Action, RuleId, RuleInfo, Severity};
 use portcullis_report::{
-    Alert, Anomaly, AnomalyKind, Body, DnsRecord, Encoder, FlowIdentity, FlowRecord, Head, Mail, MailRecord,
-    MailSession, Moment, Outcome, Sink, SinkError, StatisticsRecord, Style, Summary, open_sink,
+    Alert, Anomaly, AnomalyKind, Body, DnsRecord, Encoder, FlowIdentity, FlowRecord, GateRecord, Head, Mail,
+    MailRecord, MailSession, Moment, Outcome, Sink, SinkError, Statistics, StatisticsRecord, Style, Summary, open_sink,
 };
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::{Timestamp, WireAnomaly};
@@ -30,7 +33,16 @@ pub(crate) struct Reporter {
     /// The time of the first and the last packet.
     span: Option<(Timestamp, Timestamp)>,
     screen: bool,
+    /// Packets that could not be inspected and were not told of, and when the last were.
+    missed: u64,
+    missed_told: Option<Timestamp>,
 }
+
+/// How often it is told that packets could not be inspected.
+const TELL_MISSED: Duration = Duration::from_secs(1);
+
+/// The number of the alert about packets that could not be inspected. Numbers below 100 are the program's own.
+const UNINSPECTED: u32 = 1;
 
 /// What is kept of a flow while it lasts.
 struct FlowReport {
@@ -75,7 +87,7 @@ impl Out {
 }
 
 impl Reporter {
-    /// Opens what is written to.
+    /// Opens what `portcullis read` writes to.
     pub(crate) fn open(task: &ReadTask, grammars: &Grammars) -> Result<Reporter, SinkError> {
         let sink = match &task.records {
             Some(Destination::StandardOutput) => Some(open_sink(Path::new("-"))?),
@@ -86,16 +98,67 @@ impl Reporter {
             [_] => Vec::new(),
             several => several.iter().map(|path| path.to_string_lossy().into_owned()).collect(),
         };
+        Ok(Reporter { screen: task.screen, ..Reporter::new(sink, files, grammars) })
+    }
+
+    /// Writes records to a sink; `files` are the names of the captures, if there are several.
+    pub(crate) fn new(sink: Option<Box<dyn Sink>>, files: Vec<String>, grammars: &Grammars) -> Reporter {
         let (encoder, summary) = (Encoder::new(), Summary::new());
-        Ok(Reporter {
+        Reporter {
             interests: Interests::new(grammars),
             flows: Vec::new(),
             out: Out { sink, encoder, summary, files, file: 0, failed: None },
             totals: Totals::default(),
             worst: None,
             span: None,
-            screen: task.screen,
-        })
+            screen: false,
+            missed: 0,
+            missed_told: None,
+        }
+    }
+
+    /// Takes other grammars, for flows of another generation of rules.
+    pub(crate) fn rules_replaced(&mut self, generation: u32, grammars: &Grammars) {
+        self.interests.add(generation, grammars);
+    }
+
+    /// Writes what was collected.
+    pub(crate) fn flush(&mut self) {
+        if let Some(sink) = &mut self.out.sink {
+            self.out.failed = sink.flush().err();
+        }
+    }
+
+    /// Raises an alert because packets could not be inspected: at most one a second, which tells of all since the last.
+    pub(crate) fn missed(&mut self, packets: u64, time: Timestamp) {
+        self.missed = self.missed.saturating_add(packets);
+        if self.missed_told.is_some_and(|told| time.since(told) < TELL_MISSED) {
+            return;
+        }
+        self.missed_told = Some(time);
+        let packets = std::mem::take(&mut self.missed);
+        let text = format!("{packets} packets were not inspected: the gate cannot keep up, or they are too long");
+        tracing::warn!("{text}");
+        let rule = RuleInfo {
+            policy: "portcullis".into(),
+            name: "uninspected".to_owned(),
+            id: RuleId(UNINSPECTED),
+            about: Vec::new(),
+        };
+        let alert = Alert {
+            rule: &rule,
+            severity: Severity::High,
+            text: &text,
+            event: "gate.uninspected",
+            outcome: Outcome::Allowed,
+            mail: None,
+        };
+        self.out.record(Head::of_capture(Moment { time, packet: 0 }), &alert);
+    }
+
+    /// All counters up to now, with those of the engine.
+    pub(crate) fn counted(&self, engine: &EngineStatistics) -> Statistics {
+        self.totals.clone().with(engine)
     }
 
     /// Takes note of a packet before the engine sees it: its capture, its time, its octets on the wire.
@@ -243,6 +306,22 @@ impl Output for Reporter {
             transactions: report.transactions(),
         };
         out.record(head, &record);
+    }
+
+    fn gate_action(&mut self, flow: &Flow, packet: &PacketInfo<'_>, action: GateAction) {
+        let Reporter { flows, out, .. } = self;
+        let Some(report) = report_of(flows, flow) else { return };
+        let known = Some(flow.protocol_name).filter(|name| !name.is_empty());
+        let head = Head { app_proto: known, ..Head::of_flow(&report.identity, moment_of(packet)) };
+        let text = match &flow.verdict {
+            Verdict::Refuse(text) => Some(&**text),
+            _ => None,
+        };
+        out.record(head, &GateRecord { action: action.name(), text });
+    }
+
+    fn uninspected(&mut self, packet: &PacketInfo<'_>, _original_length: usize) {
+        self.missed(1, packet.time);
     }
 
     fn stream_anomaly(

@@ -5,7 +5,7 @@ use portcullis_report::Statistics;
 use portcullis_stream::{EndReason, FlowState, FlowSummary, Protocol};
 
 /// Counts what the engine does not: what is known when a flow ends, and records.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Totals {
     counted: Statistics,
 }

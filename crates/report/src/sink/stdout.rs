@@ -36,7 +36,7 @@ impl<W: Write> WriterSink<W> {
     }
 }
 
-impl<W: Write> Sink for WriterSink<W> {
+impl<W: Write + Send> Sink for WriterSink<W> {
     fn line(&mut self, line: &[u8]) -> Result<(), SinkError> {
         self.buffer.push(line);
         if self.buffer.is_due() { self.flush() } else { Ok(()) }

@@ -1,6 +1,7 @@
 //! What a normaliser does to segments, by name.
 
 use std::fmt;
+use std::ops::AddAssign;
 
 /// Declares named reasons with the evasions that they stand against.
 macro_rules! reasons {
@@ -162,6 +163,15 @@ pub struct NormaliserStatistics {
 impl Default for NormaliserStatistics {
     fn default() -> NormaliserStatistics {
         NormaliserStatistics { changes: [0; Change::ALL.len()], drops: [0; DropReason::ALL.len()] }
+    }
+}
+
+impl AddAssign<&NormaliserStatistics> for NormaliserStatistics {
+    /// Adds what another normaliser has counted.
+    fn add_assign(&mut self, other: &NormaliserStatistics) {
+        let mine = self.changes.iter_mut().chain(&mut self.drops);
+        let others = other.changes.iter().chain(&other.drops);
+        mine.zip(others).for_each(|(mine, others)| *mine = mine.saturating_add(*others));
     }
 }
 

@@ -1,0 +1,156 @@
+//! `portcullis inline`: packets from the queues of the kernel through gates, and back with verdicts.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use portcullis_capture::Injector;
+use portcullis_capture::queue::{self, QueueSettings};
+use portcullis_engine::{Failure, Gate};
+use portcullis_report::{FileSink, Sink, StdoutSink};
+
+use crate::gateway::control::{self, ControlSocket};
+use crate::gateway::director::{self, Director, RuleChoice};
+use crate::gateway::guard::{self, Guard};
+use crate::gateway::marks;
+use crate::gateway::notify::ServiceManager;
+use crate::gateway::records::Writer;
+use crate::gateway::watchdog::{Pulse, Watchdog};
+use crate::gateway::worker::{Desk, Orders, Worker};
+use crate::plan::{Colour, ControlTask, Destination, GuardTask, InlineTask};
+use crate::read::reporter::Reporter;
+use crate::{Outcome, grammars, policies};
+
+/// How often the guard is told that all is well.
+const BEAT: Duration = Duration::from_millis(250);
+
+pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> {
+    // Everything that can be wrong is said before the first queue is bound: what a queue is sent and nobody reads waits.
+    let grammars = grammars::load_all(&task.grammars, colour.stderr)?;
+    let policies = policies::load_all(&task.policies, &grammars, colour.stderr)?;
+    let mut signals = director::signals()?;
+    let control = task.control.as_deref().map(ControlSocket::bind).transpose()?;
+    let writer = task.records.as_ref().map(open_writer).transpose()?;
+    let orders = Arc::new(Orders::new(Arc::clone(&grammars), Arc::clone(&policies), task.gate.mode));
+    let mut guard = task.guard.then(|| Guard::start(task.patience)).transpose().context("cannot start the guard")?;
+
+    let (mut desks, mut pulses, mut workers) = (Vec::new(), Vec::new(), Vec::new());
+    for number in task.queues.clone() {
+        let name = format!("queue {number}");
+        let (desk, pulse) = (Arc::new(Desk::default()), Pulse::default());
+        let worker = Worker::new(
+            queue::open(&queue_settings(task, number))?,
+            Gate::new(Arc::clone(&grammars), Arc::clone(&policies), task.settings.clone(), task.gate.clone()),
+            reporter(writer.as_ref(), &grammars),
+            Injector::open(marks::OWN)?,
+            marks::BYPASS,
+            Arc::clone(&orders),
+            Arc::clone(&desk),
+            pulse.clone(),
+        );
+        desks.push((name.clone(), desk));
+        pulses.push((name.clone(), pulse));
+        workers.push((name, worker));
+    }
+
+    let director = Arc::new(Director {
+        orders: Arc::clone(&orders),
+        desks,
+        rules: RuleChoice { grammars: task.grammars.clone(), policies: task.policies.clone(), colour: colour.stderr },
+        writer,
+        started: Instant::now(),
+        manager: ServiceManager::find(),
+    });
+    let over = AtomicBool::new(false);
+    let failure = std::thread::scope(|scope| -> anyhow::Result<Option<String>> {
+        let watchdog = Watchdog::new(pulses, task.patience, Instant::now());
+        for (name, worker) in workers {
+            std::thread::Builder::new().name(name).spawn_scoped(scope, || worker.run())?;
+        }
+        let (over, manager) = (&over, &director.manager);
+        std::thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn_scoped(scope, move || watchdog.run(over, manager))?;
+        if let Some(control) = &control {
+            let handler = director::handler(&director);
+            let serve = move || control.serve(over, &handler);
+            std::thread::Builder::new().name("control".to_owned()).spawn_scoped(scope, serve)?;
+        }
+        if let Some(guard) = &mut guard {
+            let beat = move || {
+                while !over.load(Ordering::Relaxed) && guard.beat() {
+                    std::thread::sleep(BEAT);
+                }
+            };
+            std::thread::Builder::new().name("guard".to_owned()).spawn_scoped(scope, beat)?;
+        }
+        director.manager.say("READY=1");
+        tell_start(task);
+        let failure = director.direct(&mut signals, task.statistics_interval);
+        orders.stop();
+        // Workers come to an end within a step; then the others may.
+        over.store(true, Ordering::Relaxed);
+        Ok(failure)
+    })?;
+    director.last_statistics();
+    if let Some(guard) = guard {
+        guard.dismiss();
+    }
+    drop(control);
+    if let Some(mut director) = Arc::into_inner(director)
+        && let Some(error) = director.writer.as_mut().and_then(Writer::finish)
+        && !error.is_closed()
+    {
+        return Err(error.into());
+    }
+    match failure {
+        Some(failure) => anyhow::bail!("{failure}"),
+        None => Ok(Outcome::Fine),
+    }
+}
+
+/// `portcullis guard`, which `portcullis inline` starts.
+pub(crate) fn guard(task: &GuardTask) -> anyhow::Result<Outcome> {
+    guard::run(task.process, task.patience)?;
+    Ok(Outcome::Fine)
+}
+
+/// `portcullis ctl`
+pub(crate) fn control(task: &ControlTask) -> anyhow::Result<Outcome> {
+    let answer = control::ask(&task.socket, &task.command)?;
+    writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&answer)?)?;
+    let bad = answer.get("error").is_some_and(|error| !error.is_null());
+    Ok(if bad { Outcome::Bad } else { Outcome::Fine })
+}
+
+fn queue_settings(task: &InlineTask, number: u16) -> QueueSettings {
+    QueueSettings {
+        fail_open: task.gate.on_failure == Failure::Open,
+        length: task.queue_length,
+        receive_buffer: task.receive_buffer,
+        backend: task.backend,
+        ..QueueSettings::new(number)
+    }
+}
+
+fn open_writer(destination: &Destination) -> anyhow::Result<Writer> {
+    let sink: Box<dyn Sink> = match destination {
+        Destination::StandardOutput => Box::new(StdoutSink::new()),
+        Destination::File(path) => Box::new(FileSink::open(Path::new(path))?),
+    };
+    Ok(Writer::start(sink)?)
+}
+
+fn reporter(writer: Option<&Writer>, grammars: &portcullis_engine::Grammars) -> Reporter {
+    let sink = writer.map(|writer| Box::new(writer.lines()) as Box<dyn Sink>);
+    Reporter::new(sink, Vec::new(), grammars)
+}
+
+fn tell_start(task: &InlineTask) {
+    let (first, last) = (task.queues.start(), task.queues.end());
+    let queues = if first == last { format!("queue {first}") } else { format!("queues {first} to {last}") };
+    tracing::warn!(mode = task.gate.mode.name(), on_failure = task.gate.on_failure.name(), "the gate stands: {queues}");
+}

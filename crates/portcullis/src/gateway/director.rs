@@ -1,0 +1,274 @@
+//! Directs the workers: loads rules, answers signals and requests, writes statistics.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portcullis_engine::Gate;
+use portcullis_report::{Encoder, Head, Moment, Sink, Statistics, StatisticsRecord};
+use portcullis_stream::{Change, DropReason};
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+
+use super::control::{Handler, Request};
+use super::notify::ServiceManager;
+use super::records::{Lines, Writer};
+use super::worker::{Desk, Orders, Told, describe, wall_clock};
+use crate::grammars::{self, GrammarChoice};
+use crate::policies::{self, PolicyChoice};
+
+/// How long a worker may take to answer a question about its flows.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Most flows that one answer lists.
+const MOST_FLOWS: usize = 1000;
+
+/// Where rules come from, so that they can be loaded again.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleChoice {
+    pub(crate) grammars: GrammarChoice,
+    pub(crate) policies: PolicyChoice,
+    pub(crate) colour: bool,
+}
+
+/// What is known to whoever directs.
+pub(crate) struct Director {
+    pub(crate) orders: Arc<Orders>,
+    pub(crate) desks: Vec<(String, Arc<Desk>)>,
+    pub(crate) rules: RuleChoice,
+    pub(crate) writer: Option<Writer>,
+    pub(crate) started: Instant,
+    pub(crate) manager: ServiceManager,
+}
+
+impl Director {
+    /// Loads grammars and policies again. What is wrong with them is said, and the old ones stay in force.
+    pub(crate) fn reload(&self) -> Result<usize, String> {
+        self.manager.say("RELOADING=1");
+        let loaded = grammars::load_all(&self.rules.grammars, self.rules.colour).and_then(|grammars| {
+            let policies = policies::load_all(&self.rules.policies, &grammars, self.rules.colour)?;
+            Ok((grammars, policies))
+        });
+        self.manager.say("READY=1");
+        match loaded {
+            Ok((grammars, policies)) => {
+                let rules = policies.rules().len();
+                self.orders.replace_rules(grammars, policies);
+                tracing::warn!(rules, "rules were loaded again; flows that are there keep the old ones");
+                Ok(rules)
+            }
+            Err(error) => {
+                tracing::error!("rules were not loaded again, the old ones stay in force: {error}");
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) fn answer(&self, request: &Request) -> Value {
+        match request {
+            Request::Status => self.status(),
+            Request::Stats => self.statistics(),
+            Request::Reload => match self.reload() {
+                Ok(rules) => json!({ "reloaded": true, "rules": rules }),
+                Err(error) => {
+                    json!({ "reloaded": false, "error": error, "hint": "the gate has said more on its standard error" })
+                }
+            },
+            Request::Reopen => {
+                self.reopen();
+                json!({ "reopened": self.writer.is_some() })
+            }
+            Request::Mode(mode) => {
+                self.orders.set_mode(*mode);
+                tracing::warn!(mode = mode.name(), "the mode was changed");
+                json!({ "mode": mode.name() })
+            }
+            Request::Flows => self.flows(None),
+            Request::Explain(flow) => self.flows(Some(flow)),
+        }
+    }
+
+    fn reopen(&self) {
+        if let Some(writer) = &self.writer {
+            writer.reopen();
+        }
+    }
+
+    fn status(&self) -> Value {
+        let (rules, reloads) = self.orders.rules();
+        let queues: Vec<Value> = self
+            .desks
+            .iter()
+            .map(|(name, desk)| {
+                let told = desk.told();
+                json!({ "queue": name, "flows": told.flows, "seen": told.gate.seen, "failure": told.failure })
+            })
+            .collect();
+        json!({
+            "mode": self.orders.mode().name(),
+            "uptime": self.started.elapsed().as_secs(),
+            "rules": rules,
+            "reloads": reloads,
+            "queues": queues,
+            "records_lost": self.writer.as_ref().map(Writer::lost),
+        })
+    }
+
+    fn statistics(&self) -> Value {
+        let (told, all) = self.told();
+        let gate = &told.gate;
+        let normaliser = |name: &str, number: u64| (number > 0).then(|| (name.to_owned(), json!(number)));
+        let changes =
+            Change::ALL.iter().filter_map(|change| normaliser(change.name(), told.normaliser.changed(*change)));
+        let drops =
+            DropReason::ALL.iter().filter_map(|reason| normaliser(reason.name(), told.normaliser.dropped(*reason)));
+        json!({
+            "packets": {
+                "seen": gate.seen,
+                "accepted": gate.accepted,
+                "dropped": gate.dropped,
+                "refused": gate.refused,
+                "bypassed": gate.bypassed,
+                "uninspected": gate.uninspected,
+                "reconciled": gate.reconcile(),
+            },
+            "accepted": { "rewritten": gate.rewritten },
+            "dropped": { "by_rules": gate.dropped_by_rules, "normalised": gate.normalised_away, "held": gate.held },
+            "uninspected": { "passed": gate.passed_uninspected, "missed": gate.missed },
+            "normaliser": {
+                "changed": Value::Object(changes.collect()),
+                "dropped": Value::Object(drops.collect()),
+            },
+            "own_packets": { "sent": gate.sent, "unsent": told.unsent },
+            "flows": { "now": told.flows, "refused": gate.refusals, "reset": gate.resets },
+            "holds": { "timeouts": gate.hold_timeouts, "overruns": gate.hold_overruns },
+            "queue": {
+                "received": told.queue.received,
+                "overruns": told.queue.overruns,
+                "cut": told.queue.cut,
+                "offloaded": told.queue.offloaded,
+                "refused_verdicts": told.queue.refused_verdicts,
+            },
+            "memory": told.memory,
+            "engine": serde_json::to_value(&all).unwrap_or_default(),
+        })
+    }
+
+    /// The sum of what all workers have told.
+    fn told(&self) -> (Told, Statistics) {
+        let mut sum = Told::default();
+        let mut counted = Statistics::default();
+        for (_, desk) in &self.desks {
+            let told = desk.told();
+            counted += &told.counted;
+            sum.gate += told.gate;
+            sum.normaliser += &told.normaliser;
+            sum.queue = sum.queue.plus(told.queue);
+            sum.flows += told.flows;
+            sum.memory += told.memory;
+            sum.unsent += told.unsent;
+        }
+        counted.flow.active = u64::try_from(sum.flows).unwrap_or(u64::MAX);
+        (sum, counted)
+    }
+
+    /// Flows at the moment, or those whose id or addresses are named.
+    fn flows(&self, named: Option<&str>) -> Value {
+        let (sender, receiver) = channel();
+        for (_, desk) in &self.desks {
+            let sender = sender.clone();
+            let named = named.map(str::to_owned);
+            desk.ask(Box::new(move |gate: &Gate| {
+                let flows = gate.engine().live_flows().filter(|flow| {
+                    named
+                        .as_ref()
+                        .is_none_or(|named| flow.id.to_string() == *named || flow.key.to_string().contains(named))
+                });
+                let _ = sender.send(flows.take(MOST_FLOWS).map(describe).collect::<Vec<Value>>());
+            }));
+        }
+        drop(sender);
+        let flows = collect(&receiver, self.desks.len());
+        json!({ "flows": flows })
+    }
+
+    /// Writes a `stats` record.
+    fn write_statistics(&self, lines: &mut Lines, encoder: &mut Encoder) {
+        let (_, counted) = self.told();
+        let body = StatisticsRecord { uptime: self.started.elapsed(), statistics: &counted };
+        let head = Head::of_capture(Moment { time: wall_clock(), packet: 0 });
+        // Lines never wait and never fail; what is lost is counted.
+        let _ = lines.line(encoder.line(&head, &body));
+        let _ = lines.flush();
+    }
+
+    /// Answers signals and writes statistics until a signal asks for the end, or a worker has failed.
+    pub(crate) fn direct(self: &Arc<Self>, signals: &mut Signals, interval: Duration) -> Option<String> {
+        let mut lines = self.writer.as_ref().map(Writer::lines);
+        let mut encoder = Encoder::new();
+        let mut next = Instant::now() + interval;
+        loop {
+            for signal in signals.pending() {
+                match signal {
+                    SIGHUP => {
+                        self.reopen();
+                        // What is wrong was said.
+                        let _ = self.reload();
+                    }
+                    SIGUSR1 => self.reopen(),
+                    SIGTERM | SIGINT => {
+                        self.manager.say("STOPPING=1");
+                        tracing::warn!("the gate comes to an end: a signal asks for it");
+                        self.orders.stop();
+                        return None;
+                    }
+                    _ => {}
+                }
+            }
+            if let Some(failure) = self.desks.iter().find_map(|(_, desk)| desk.told().failure) {
+                return Some(failure);
+            }
+            if let Some(lines) = &mut lines
+                && !interval.is_zero()
+                && Instant::now() >= next
+            {
+                next = Instant::now() + interval;
+                self.write_statistics(lines, &mut encoder);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The last `stats` record, when workers have ended.
+    pub(crate) fn last_statistics(&self) {
+        if let Some(mut lines) = self.writer.as_ref().map(Writer::lines) {
+            self.write_statistics(&mut lines, &mut Encoder::new());
+        }
+    }
+}
+
+/// The signals that a gate answers.
+pub(crate) fn signals() -> std::io::Result<Signals> {
+    Signals::new([SIGHUP, SIGUSR1, SIGTERM, SIGINT])
+}
+
+/// What the control socket does with requests.
+pub(crate) fn handler(director: &Arc<Director>) -> Arc<Mutex<Box<Handler>>> {
+    let director = Arc::clone(director);
+    let handler: Box<Handler> = Box::new(move |request| director.answer(&request));
+    Arc::new(Mutex::new(handler))
+}
+
+fn collect(receiver: &Receiver<Vec<Value>>, most: usize) -> Vec<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut all = Vec::new();
+    for _ in 0..most {
+        match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(some) => all.extend(some),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    all
+}

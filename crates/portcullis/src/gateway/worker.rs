@@ -1,0 +1,327 @@
+//! One queue and the gate behind it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use portcullis_capture::Injector;
+use portcullis_capture::queue::{Disposition, PacketQueue, QueueStatistics, Received};
+use portcullis_engine::{Arriving, Fate, Flow, Gate, GateStatistics, Grammars, Mode};
+use portcullis_policy::PolicySet;
+use portcullis_report::Statistics;
+use portcullis_stream::NormaliserStatistics;
+use portcullis_wire::Timestamp;
+
+use super::watchdog::Pulse;
+use crate::read::reporter::Reporter;
+
+/// How long a worker waits for a packet before it looks at its clock.
+const STEP: Duration = Duration::from_millis(50);
+
+/// How often it tells what it has counted.
+const TELL: Duration = Duration::from_millis(250);
+
+/// What the workers have from those who direct them.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    /// Counts what was ordered, so that a worker sees at a glance whether there is anything new.
+    issued: AtomicU64,
+    stop: AtomicBool,
+    current: Mutex<Order>,
+}
+
+/// What holds at the moment.
+#[derive(Clone, Debug)]
+struct Order {
+    grammars: Arc<Grammars>,
+    policies: Arc<PolicySet>,
+    /// How often the rules were replaced.
+    rules: u64,
+    mode: Mode,
+}
+
+impl Orders {
+    pub(crate) fn new(grammars: Arc<Grammars>, policies: Arc<PolicySet>, mode: Mode) -> Orders {
+        let current = Mutex::new(Order { grammars, policies, rules: 0, mode });
+        Orders { issued: AtomicU64::new(0), stop: AtomicBool::new(false), current }
+    }
+
+    /// Replaces grammars and policies.
+    pub(crate) fn replace_rules(&self, grammars: Arc<Grammars>, policies: Arc<PolicySet>) {
+        self.change(|order| {
+            (order.grammars, order.policies) = (grammars, policies);
+            order.rules += 1;
+        });
+    }
+
+    /// Observes or enforces.
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        self.change(|order| order.mode = mode);
+    }
+
+    /// Whether workers observe or enforce.
+    pub(crate) fn mode(&self) -> Mode {
+        self.order().mode
+    }
+
+    /// Rules that are in force, and how often they were replaced.
+    pub(crate) fn rules(&self) -> (usize, u64) {
+        let order = self.order();
+        (order.policies.rules().len(), order.rules)
+    }
+
+    /// Lets workers come to an end.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Order)) {
+        change(&mut self.current.lock().unwrap_or_else(PoisonError::into_inner));
+        self.issued.fetch_add(1, Ordering::Release);
+    }
+
+    fn order(&self) -> Order {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a worker has counted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) gate: GateStatistics,
+    pub(crate) normaliser: NormaliserStatistics,
+    pub(crate) queue: QueueStatistics,
+    pub(crate) counted: Statistics,
+    pub(crate) flows: usize,
+    pub(crate) memory: usize,
+    /// Packets of the gate's own that could not be sent.
+    pub(crate) unsent: u64,
+    /// Why the worker has ended, if it should not have.
+    pub(crate) failure: Option<String>,
+}
+
+/// What is asked of a worker about its flows.
+pub(crate) type Question = Box<dyn FnOnce(&Gate) + Send>;
+
+/// What a worker shares with those who ask it.
+#[derive(Default)]
+pub(crate) struct Desk {
+    told: Mutex<Told>,
+    questions: Mutex<Vec<Question>>,
+    asked: AtomicBool,
+}
+
+impl Desk {
+    /// What the worker has counted, at most [`TELL`] ago.
+    pub(crate) fn told(&self) -> Told {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has the worker look at its flows.
+    pub(crate) fn ask(&self, question: Question) {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner).push(question);
+        self.asked.store(true, Ordering::Release);
+    }
+}
+
+/// One queue and the gate behind it.
+pub(crate) struct Worker {
+    queue: Box<dyn PacketQueue>,
+    gate: Gate,
+    reporter: Reporter,
+    injector: Injector,
+    /// The mark of packets whose flow need not be shown any more.
+    bypass_mark: u32,
+    orders: Arc<Orders>,
+    desk: Arc<Desk>,
+    pulse: Pulse,
+    /// How many orders were obeyed.
+    obeyed: u64,
+    done: u64,
+    missed: u64,
+    unsent: u64,
+    send: Vec<Vec<u8>>,
+}
+
+impl Worker {
+    #[expect(clippy::too_many_arguments, reason = "everything that a worker owns or is directed by")]
+    pub(crate) fn new(
+        queue: Box<dyn PacketQueue>,
+        gate: Gate,
+        reporter: Reporter,
+        injector: Injector,
+        bypass_mark: u32,
+        orders: Arc<Orders>,
+        desk: Arc<Desk>,
+        pulse: Pulse,
+    ) -> Worker {
+        Worker {
+            queue,
+            gate,
+            reporter,
+            injector,
+            bypass_mark,
+            orders,
+            desk,
+            pulse,
+            obeyed: 0,
+            done: 0,
+            missed: 0,
+            unsent: 0,
+            send: Vec::new(),
+        }
+    }
+
+    /// Judges packets until it is told to stop. A queue that fails ends the worker, and with it the process.
+    pub(crate) fn run(mut self) {
+        let mut tick = Instant::now() + STEP;
+        let mut tell = Instant::now() + TELL;
+        while !self.orders.stop.load(Ordering::Acquire) {
+            self.pulse.beat();
+            self.obey();
+            if let Err(error) = self.packet(tick) {
+                self.fail(&error);
+                return;
+            }
+            self.inject();
+            let now = Instant::now();
+            if now >= tick {
+                tick = now + STEP;
+                self.gate.tick(wall_clock(), &mut self.reporter, &mut self.send);
+                self.inject();
+                self.reporter.flush();
+            }
+            if now >= tell {
+                tell = now + TELL;
+                self.answer();
+                self.tell(None);
+            }
+        }
+        self.finish();
+    }
+
+    /// Takes one packet, if one comes before the deadline, and gives its verdict.
+    fn packet(&mut self, deadline: Instant) -> Result<(), portcullis_capture::queue::QueueError> {
+        let (id, fate) = match self.queue.receive(Some(deadline))? {
+            Received::Packet(packet) => {
+                let original_length = usize::try_from(packet.original_length).unwrap_or(usize::MAX);
+                let arriving = Arriving {
+                    number: self.done.saturating_add(1),
+                    time: packet.time,
+                    octets: packet.data,
+                    original_length,
+                    checksum_ready: packet.checksum_ready,
+                };
+                self.reporter.packet(0, packet.time, packet.data.len(), packet.original_length);
+                (packet.id, self.gate.packet(&arriving, &mut self.reporter, &mut self.send))
+            }
+            Received::Deadline | Received::Woken => return self.look_for_missed(),
+        };
+        self.done = self.done.saturating_add(1);
+        let disposition = match &fate {
+            Fate::Accept => Disposition::Accept { mark: None },
+            Fate::Replace(octets) => Disposition::Replace { octets, mark: None },
+            Fate::Drop => Disposition::Drop,
+            Fate::Bypass => Disposition::Accept { mark: Some(self.bypass_mark) },
+        };
+        self.queue.verdict(id, disposition)?;
+        if !self.send.is_empty() {
+            // What is sent in a side's name comes behind the packet that led to it.
+            self.queue.flush()?;
+        }
+        self.look_for_missed()
+    }
+
+    fn look_for_missed(&mut self) -> Result<(), portcullis_capture::queue::QueueError> {
+        let uninspected = self.queue.statistics().uninspected;
+        let missed = uninspected.saturating_sub(self.missed);
+        if missed > 0 {
+            self.missed = uninspected;
+            self.gate.packets_were_missed(missed);
+            self.reporter.missed(missed, wall_clock());
+        }
+        Ok(())
+    }
+
+    fn inject(&mut self) {
+        for packet in self.send.drain(..) {
+            if let Err(error) = self.injector.send(&packet) {
+                self.unsent = self.unsent.saturating_add(1);
+                tracing::debug!("{error}");
+            }
+        }
+    }
+
+    fn obey(&mut self) {
+        let issued = self.orders.issued.load(Ordering::Acquire);
+        if issued == self.obeyed {
+            return;
+        }
+        let order = self.orders.order();
+        self.obeyed = issued;
+        if self.gate.mode() != order.mode {
+            self.gate.set_mode(order.mode);
+        }
+        let rules = self.gate.engine().rules();
+        if !Arc::ptr_eq(&rules.grammars, &order.grammars) || !Arc::ptr_eq(&rules.policies, &order.policies) {
+            self.gate.replace_rules(Arc::clone(&order.grammars), order.policies);
+            self.reporter.rules_replaced(self.gate.engine().rules().generation, &order.grammars);
+        }
+    }
+
+    fn answer(&mut self) {
+        if self.desk.asked.swap(false, Ordering::AcqRel) {
+            let questions = std::mem::take(&mut *self.desk.questions.lock().unwrap_or_else(PoisonError::into_inner));
+            questions.into_iter().for_each(|question| question(&self.gate));
+        }
+    }
+
+    fn tell(&self, failure: Option<String>) {
+        let told = Told {
+            gate: *self.gate.statistics(),
+            normaliser: self.gate.normaliser_statistics().cloned().unwrap_or_default(),
+            queue: self.queue.statistics(),
+            counted: self.reporter.counted(self.gate.engine_statistics()),
+            flows: self.gate.engine().flows(),
+            memory: self.gate.engine().memory(),
+            unsent: self.unsent,
+            failure,
+        };
+        *self.desk.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+    }
+
+    fn finish(mut self) {
+        self.gate.finish(&mut self.reporter, &mut self.send);
+        self.inject();
+        if let Err(error) = self.queue.flush() {
+            tracing::warn!("{error}");
+        }
+        self.reporter.flush();
+        self.tell(None);
+    }
+
+    fn fail(&mut self, error: &dyn std::error::Error) {
+        tracing::error!("{error}");
+        self.reporter.flush();
+        self.tell(Some(error.to_string()));
+        self.orders.stop();
+    }
+}
+
+/// What a flow is at the moment, for people.
+pub(crate) fn describe(flow: &Flow) -> serde_json::Value {
+    serde_json::json!({
+        "flow": flow.key.to_string(),
+        "id": flow.id.to_string(),
+        "protocol": flow.protocol_name,
+        "midstream": flow.midstream,
+        "verdict": flow.verdict.name(),
+        "alerts": flow.alerts,
+    })
+}
+
+/// Now, as packets have it.
+pub(crate) fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
