@@ -207,17 +207,17 @@ impl InlineTask {
                 FailureChoice::Open => Failure::Open,
                 FailureChoice::Closed => Failure::Closed,
             },
-            hold_time: inline.hold_time,
             normaliser,
             mtu: inline.mtu,
-            ..GateSettings::default()
         };
+        let mut settings = Settings::default();
+        settings.engine.hold_time = inline.hold_time;
         let queue = QueueSettings::new(*inline.queue.start());
         InlineTask {
             queues: inline.queue,
             grammars: GrammarChoice::new(inline.grammars),
             policies: PolicyChoice::new(inline.policy),
-            settings: Settings::default(),
+            settings,
             gate,
             records: inline.eve.map(Destination::new),
             control: Some(inline.control).filter(|path| path != Path::new("none")),
