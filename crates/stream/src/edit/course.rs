@@ -8,6 +8,9 @@ use portcullis_wire::{SequenceNumber, Timestamp};
 use super::map::Map;
 use super::{EditError, EditLimits};
 
+/// How much a sender may send while something of it is kept back: more than any record is long.
+const RECORD: u64 = 128 << 10;
+
 /// The most ranges that are remembered of what came out of order.
 const RANGES: usize = 4;
 
@@ -62,6 +65,8 @@ pub(super) struct Course {
     pub(super) fresh: Option<u64>,
     /// What has come beyond `received`, the latest first.
     pub(super) beyond: Vec<(u64, u64)>,
+    /// Up to where octets were acknowledged selectively to their sender, so that it may not repeat them.
+    pub(super) vouched: u64,
     /// How far the original was acknowledged to its sender.
     pub(super) told: u64,
     /// Up to where its sender may send, as far as it was told.
@@ -81,6 +86,9 @@ pub(super) struct Course {
     pub(super) window_edge: u64,
     /// How often in a row the receiver has acknowledged the same.
     pub(super) duplicates: u32,
+    /// How far the result was sent when something of it was repeated that nobody else would repeat: what is acknowledged
+    /// before that shows the next hole (RFC 6582).
+    pub(super) recovery: Option<u64>,
     /// When to repeat what its sender believes to be done.
     pub(super) retry: Option<Retry>,
 }
@@ -103,6 +111,7 @@ impl Course {
             pending_inserted: 0,
             fresh: None,
             beyond: Vec::new(),
+            vouched: offset,
             told: offset,
             edge,
             untold_since: None,
@@ -113,6 +122,7 @@ impl Course {
             sent: offset,
             window_edge: edge,
             duplicates: 0,
+            recovery: None,
             retry: None,
         }
     }
@@ -305,7 +315,10 @@ impl Course {
     pub(super) fn promise(&self, acknowledged: u64, window_edge: u64, limits: &EditLimits) -> u64 {
         let most = window_edge.min(acknowledged.saturating_add(limits.record as u64));
         let taken = self.produced().saturating_add(self.pending_inserted as u64);
-        let room = most.saturating_sub(taken).min(limits.promised() as u64);
+        let room = most.saturating_sub(taken);
+        // A record must be able to come to its end, however small the receiver's window is.
+        let room = if self.held.is_empty() { room } else { room.max(RECORD) };
+        let room = room.min(limits.promised() as u64);
         self.edge.max(self.released.saturating_add(room))
     }
 
@@ -335,6 +348,9 @@ impl Course {
 
     /// Notes that a range of the original came before what is before it.
     pub(super) fn note_beyond(&mut self, start: u64, end: u64) {
+        if start >= end {
+            return;
+        }
         let (mut from, mut to) = (start, end);
         self.beyond.retain(|&(first, last)| {
             let apart = last < from || to < first;
@@ -344,12 +360,18 @@ impl Course {
             }
             apart
         });
+        self.vouched = self.vouched.max(to);
         self.beyond.insert(0, (from, to));
         self.beyond.truncate(RANGES);
     }
 
-    /// Whether the sender believes everything to be done though it is not, so that it will not repeat it.
+    /// Whether there is something that the sender believes to be done though it is not, so that it will not repeat it.
     pub(super) fn is_orphaned(&self) -> bool {
-        self.told >= self.received_end() && self.acknowledged < self.result_end()
+        let end = if self.told >= self.received_end() {
+            self.result_end()
+        } else {
+            self.map.first(self.told.max(self.vouched).min(self.released))
+        };
+        self.acknowledged < end
     }
 }

@@ -61,6 +61,7 @@ impl Editor {
         self.statistics.packets += 1;
         self.learn(direction, ip, segment);
         let fresh = self.courses[direction.index()].fresh.take();
+        let acknowledged = self.courses[direction.other().index()].acknowledged;
         if segment.flags.contains(TcpFlags::SYN) {
             // It comes before all numbers that change.
             let octets = [ip.header, ip.payload].concat();
@@ -113,14 +114,19 @@ impl Editor {
             self.pass_acknowledgement(direction, length, is_probe, &voice, out);
         }
         if is_beyond {
-            self.courses[direction.index()].note_beyond(from, to);
+            // Whether an end behind a hole is kept is not known here; its sender repeats it.
+            let payload = from.saturating_add(segment.payload.len() as u64);
+            self.courses[direction.index()].note_beyond(from, payload);
         }
         let known = is_repeated && !is_probe && end <= told;
         if is_beyond || known {
             // As the receiver does it, at once (RFC 5681, section 4.2; RFC 9293, section 3.10.7.4).
             self.acknowledge(direction.other(), out);
         }
-        self.repeat_what_is_missing(direction.other(), out);
+        self.repeat_what_is_missing(direction.other(), acknowledged, out);
+        if is_repeated && i64::try_from(from).is_ok_and(|from| from <= told) {
+            self.repeat_orphans(direction, out);
+        }
         self.settle(now, out);
     }
 

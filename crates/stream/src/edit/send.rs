@@ -124,18 +124,31 @@ impl Editor {
 
     fn repeat_first(&mut self, direction: Direction, voice: &Voice, out: &mut Vec<OwnPacket>) {
         let most = self.most(direction, voice) as u64;
-        let course = &self.courses[direction.index()];
+        let course = &mut self.courses[direction.index()];
         let start = course.acknowledged;
         let end = start.saturating_add(most).min(course.sent);
+        course.recovery = Some(course.sent);
         self.statistics.repeated_alone += 1;
         self.emit(direction, start, end, voice, out);
     }
 
-    /// Repeats what a receiver misses if the sender has no cause to do so.
-    pub(super) fn repeat_what_is_missing(&mut self, direction: Direction, out: &mut Vec<OwnPacket>) {
+    /// Repeats what a receiver misses, by what it has acknowledged now and before, if the sender has no cause to do so.
+    pub(super) fn repeat_what_is_missing(&mut self, direction: Direction, before: u64, out: &mut Vec<OwnPacket>) {
+        let course = &mut self.courses[direction.index()];
+        let next_hole = course.acknowledged > before && course.recovery.is_some_and(|end| course.acknowledged < end);
+        if course.recovery.is_some_and(|end| course.acknowledged >= end) {
+            course.recovery = None;
+        }
+        if next_hole || (course.duplicates == DUPLICATES && course.recovery.is_none()) {
+            self.repeat_orphans(direction, out);
+        }
+    }
+
+    /// Repeats the first octets that are not acknowledged if nobody else would.
+    pub(super) fn repeat_orphans(&mut self, direction: Direction, out: &mut Vec<OwnPacket>) {
         let course = &self.courses[direction.index()];
-        if course.duplicates == DUPLICATES
-            && course.is_orphaned()
+        if course.is_orphaned()
+            && course.acknowledged < course.sent
             && let Some(voice) = self.own_voice(direction)
         {
             self.repeat_first(direction, &voice, out);
