@@ -13,6 +13,7 @@
 //! - [`CaptureWriter`] writes pcapng with comments, and pcap.
 //! - [`queue`] is NFQUEUE: packets that the kernel holds until they are judged.
 //! - [`Injector`] sends packets of our own.
+//! - [`sandbox`] gives up what a running gate does not need.
 //! - [`limits`] names every bound.
 //!
 //! libpcap reads capture files too; we read them ourselves because its messages do not say where damage lies, it
@@ -45,6 +46,8 @@
 pub mod limits;
 #[cfg(target_os = "linux")]
 pub mod queue;
+#[cfg(target_os = "linux")]
+pub mod sandbox;
 
 mod buffer;
 mod bytes;

@@ -2,10 +2,12 @@
 
 #![expect(unsafe_code, reason = "system calls take pointers; each block says why its pointers are good")]
 
-use std::ffi::c_int;
+use std::ffi::{CString, c_int};
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::limits;
@@ -199,4 +201,44 @@ fn length_of<T>() -> libc::socklen_t {
 
 fn check(result: c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether the process is root.
+pub(crate) fn is_root() -> bool {
+    identity().0 == 0
+}
+
+/// The effective user and group.
+pub(crate) fn identity() -> (u32, u32) {
+    // SAFETY: both take nothing and always succeed.
+    unsafe { (libc::geteuid(), libc::getegid()) }
+}
+
+/// Becomes a user and a group for good, without other groups.
+pub(crate) fn become_user(user: u32, group: u32) -> io::Result<()> {
+    // SAFETY: the list of groups is empty, so its pointer is not read.
+    check(unsafe { libc::setgroups(0, std::ptr::null()) })?;
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::setresgid(group, group, group) })?;
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::setresuid(user, user, user) })
+}
+
+/// Makes that no program that is started has more privileges than the process.
+pub(crate) fn no_new_privileges() -> io::Result<()> {
+    // SAFETY: this option takes a number and three zeros.
+    check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+}
+
+/// Makes that other processes of the same user cannot read the memory of this one, and that no core is dumped.
+pub(crate) fn not_dumpable() -> io::Result<()> {
+    // SAFETY: this option takes a number and three zeros.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })
+}
+
+/// Asks whether the effective user may use a file.
+pub(crate) fn access(path: &Path, mode: c_int) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the pointer is to a string that ends with a zero, which the kernel reads during the call.
+    check(unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_EACCESS) })
 }
