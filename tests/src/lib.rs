@@ -102,6 +102,7 @@ fn build() -> PathBuf {
 
 pub mod findings;
 pub mod grammars;
+pub mod mail;
 pub mod namespace;
 pub mod properties;
 pub mod script;
