@@ -193,6 +193,14 @@ pub(crate) struct InlineArguments {
     #[arg(long, value_name = "NAME", default_value = "netlink")]
     pub(crate) backend: Backend,
 
+    /// Write a capture (pcapng) of each flow that a rule alerts about into this folder, with the alerts as comments
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) evidence: Option<PathBuf>,
+
+    /// Octets that the captures in that folder may take all together: `500MiB`, `10GiB`
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size, requires = "evidence")]
+    pub(crate) evidence_quota: u64,
+
     /// Socket for `portcullis ctl`; `none` for no socket
     #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL, value_hint = ValueHint::FilePath)]
     pub(crate) control: PathBuf,
@@ -365,6 +373,22 @@ fn queues(word: &str) -> Result<RangeInclusive<u16>, String> {
 /// Most queues of a gate, each of which has a worker.
 const MOST_QUEUES: u16 = 256;
 
+/// A number of octets with its unit.
+pub(crate) fn size(word: &str) -> Result<u64, String> {
+    let split = word.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(word.len());
+    let (digits, unit) = word.split_at(split);
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return Err(format!("{unit:?} is no unit of octets; there are KiB, MiB, GiB and TiB")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("{word:?} is no size; write it as 500MiB"))?;
+    number.checked_mul(1 << shift).ok_or_else(|| format!("{word:?} is too much"))
+}
+
 /// A time with its unit.
 pub(crate) fn duration(word: &str) -> Result<Duration, String> {
     let split = word.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(word.len());
@@ -422,6 +446,9 @@ mod tests {
         assert!(duration("5d").unwrap_err().contains("there are ms, s, min and h"));
         assert!(duration("soon").unwrap_err().contains("no unit"));
         assert!(duration("s").unwrap_err().contains("is no time"));
+        assert_eq!(size("500MiB"), Ok(500 << 20));
+        assert!(size("5MB").unwrap_err().contains("there are KiB"));
+        assert!(size("99999999TiB").unwrap_err().contains("too much"));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `worker` | one queue and the gate behind it |
 //! | `records` | records of several workers into one place |
+//! | `evidence` | captures of flows in which something was found |
 //! | `watchdog` | ends the process when a worker hangs |
 //! | `guard` | a second process that ends the first when that stands still |
 //! | `control` | the control socket, and who asks over it |
@@ -19,6 +20,7 @@
 
 pub(crate) mod control;
 pub(crate) mod director;
+pub(crate) mod evidence;
 pub(crate) mod guard;
 pub(crate) mod marks;
 pub(crate) mod notify;

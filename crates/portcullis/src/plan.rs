@@ -75,6 +75,9 @@ pub(crate) struct InlineTask {
     pub(crate) settings: Settings,
     pub(crate) gate: GateSettings,
     pub(crate) records: Option<Destination>,
+    pub(crate) evidence: Option<PathBuf>,
+    /// Octets of all captures in that folder.
+    pub(crate) evidence_quota: u64,
     pub(crate) control: Option<PathBuf>,
     pub(crate) statistics_interval: Duration,
     pub(crate) queue_length: u32,
@@ -220,6 +223,8 @@ impl InlineTask {
             settings,
             gate,
             records: inline.eve.map(Destination::new),
+            evidence: inline.evidence,
+            evidence_quota: inline.evidence_quota,
             control: Some(inline.control).filter(|path| path != Path::new("none")),
             statistics_interval: inline.stats_interval,
             queue_length: inline.queue_length.unwrap_or(queue.length),

@@ -61,6 +61,8 @@ pub struct Gate {
     statistics: GateStatistics,
     /// Flows in which time may decide something: octets are held, or the gate answers for a side.
     waiting: Vec<FlowId>,
+    /// The flow of the last packet.
+    last: Option<FlowId>,
 }
 
 impl Gate {
@@ -72,7 +74,7 @@ impl Gate {
             engine.failures.general = WhenMet::Drop;
         }
         let engine = Engine::new(grammars, policies, engine).in_the_way(settings.normaliser);
-        Gate { engine, settings, statistics: GateStatistics::default(), waiting: Vec::new() }
+        Gate { engine, settings, statistics: GateStatistics::default(), waiting: Vec::new(), last: None }
     }
 
     /// Takes a packet and says what becomes of it; packets of the gate's own, from their IP header on, are appended to
@@ -80,6 +82,7 @@ impl Gate {
     pub fn packet(&mut self, arriving: &Arriving<'_>, output: &mut dyn Output, send: &mut Vec<Vec<u8>>) -> Fate {
         let sent = send.len();
         self.statistics.seen += 1;
+        self.last = None;
         let fate = if arriving.is_cut() {
             self.statistics.uninspected += 1;
             self.uninspectable(arriving, output)
@@ -140,6 +143,11 @@ impl Gate {
         &self.engine
     }
 
+    /// The flow of the last packet, if it has one.
+    pub fn last_flow(&self) -> Option<FlowId> {
+        self.last
+    }
+
     /// Takes other grammars and policies; see [`Engine::replace_rules`].
     pub fn replace_rules(&mut self, grammars: Arc<Grammars>, policies: Arc<PolicySet>) {
         self.engine.replace_rules(grammars, policies);
@@ -167,13 +175,17 @@ impl Gate {
         };
         match self.engine.pass(arriving, output) {
             Passage::Segment { flow, ip, segment, normalised } => {
+                self.last = Some(flow);
                 let packet = packet_info(arriving);
                 let fate = self.segment(flow, &ip, &segment, &normalised, &packet, output, send);
                 self.release(flow, arriving.time, send);
                 fate
             }
             Passage::Stray { ip, segment, treatment } => self.treated(&ip, &segment, &treatment),
-            Passage::Datagram { flow } => self.datagram(flow),
+            Passage::Datagram { flow } => {
+                self.last = flow;
+                self.datagram(flow)
+            }
             Passage::Other => {
                 self.statistics.accepted += 1;
                 Fate::Accept

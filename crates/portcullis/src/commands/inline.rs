@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use portcullis_capture::Injector;
 use portcullis_capture::queue::{self, QueueSettings};
-use portcullis_engine::{Failure, Gate};
+use portcullis_engine::{Failure, Gate, Grammars};
 use portcullis_report::{FileSink, Sink, StdoutSink};
 
 use crate::gateway::control::{self, ControlSocket};
 use crate::gateway::director::{self, Director, RuleChoice};
+use crate::gateway::evidence::EvidenceWriter;
 use crate::gateway::guard::{self, Guard};
 use crate::gateway::marks;
 use crate::gateway::notify::ServiceManager;
@@ -34,6 +35,8 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
     let mut signals = director::signals()?;
     let control = task.control.as_deref().map(ControlSocket::bind).transpose()?;
     let writer = task.records.as_ref().map(open_writer).transpose()?;
+    let evidence =
+        task.evidence.as_deref().map(|folder| EvidenceWriter::start(folder, task.evidence_quota)).transpose()?;
     let orders = Arc::new(Orders::new(Arc::clone(&grammars), Arc::clone(&policies), task.gate.mode));
     let mut guard = task.guard.then(|| Guard::start(task.patience)).transpose().context("cannot start the guard")?;
 
@@ -44,8 +47,9 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
         let worker = Worker::new(
             queue::open(&queue_settings(task, number))?,
             Gate::new(Arc::clone(&grammars), Arc::clone(&policies), task.settings.clone(), task.gate.clone()),
-            reporter(writer.as_ref(), &grammars),
+            reporter(writer.as_ref(), &grammars, evidence.is_some()),
             Injector::open(marks::OWN)?,
+            evidence.as_ref().and_then(EvidenceWriter::keeper),
             marks::BYPASS,
             Arc::clone(&orders),
             Arc::clone(&desk),
@@ -62,6 +66,7 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
         rules: RuleChoice { grammars: task.grammars.clone(), policies: task.policies.clone(), colour: colour.stderr },
         writer,
         started: Instant::now(),
+        evidence: evidence.as_ref().map(EvidenceWriter::losses),
         manager: ServiceManager::find(),
     });
     let over = AtomicBool::new(false);
@@ -96,6 +101,9 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
         Ok(failure)
     })?;
     director.last_statistics();
+    if let Some(mut evidence) = evidence {
+        evidence.finish();
+    }
     if let Some(guard) = guard {
         guard.dismiss();
     }
@@ -144,9 +152,10 @@ fn open_writer(destination: &Destination) -> anyhow::Result<Writer> {
     Ok(Writer::start(sink)?)
 }
 
-fn reporter(writer: Option<&Writer>, grammars: &portcullis_engine::Grammars) -> Reporter {
+fn reporter(writer: Option<&Writer>, grammars: &Grammars, leads: bool) -> Reporter {
     let sink = writer.map(|writer| Box::new(writer.lines()) as Box<dyn Sink>);
-    Reporter::new(sink, Vec::new(), grammars)
+    let reporter = Reporter::new(sink, Vec::new(), grammars);
+    if leads { reporter.with_leads() } else { reporter }
 }
 
 fn tell_start(task: &InlineTask) {

@@ -1,5 +1,6 @@
 //! Directs the workers: loads rules, answers signals and requests, writes statistics.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub(crate) struct Director {
     pub(crate) desks: Vec<(String, Arc<Desk>)>,
     pub(crate) rules: RuleChoice,
     pub(crate) writer: Option<Writer>,
+    /// Counts captures that were not written.
+    pub(crate) evidence: Option<Arc<AtomicU64>>,
     pub(crate) started: Instant,
     pub(crate) manager: ServiceManager,
 }
@@ -113,6 +116,7 @@ impl Director {
             "reloads": reloads,
             "queues": queues,
             "records_lost": self.writer.as_ref().map(Writer::lost),
+            "evidence_lost": self.evidence.as_ref().map(|lost| lost.load(Ordering::Relaxed)),
         })
     }
 

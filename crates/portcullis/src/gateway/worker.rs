@@ -12,8 +12,9 @@ use portcullis_report::Statistics;
 use portcullis_stream::NormaliserStatistics;
 use portcullis_wire::Timestamp;
 
+use super::evidence::Keeper;
 use super::watchdog::Pulse;
-use crate::read::reporter::Reporter;
+use crate::read::reporter::{Lead, Reporter};
 
 /// How long a worker waits for a packet before it looks at its clock.
 const STEP: Duration = Duration::from_millis(50);
@@ -130,6 +131,7 @@ pub(crate) struct Worker {
     gate: Gate,
     reporter: Reporter,
     injector: Injector,
+    keeper: Option<Keeper>,
     /// The mark of packets whose flow need not be shown any more.
     bypass_mark: u32,
     orders: Arc<Orders>,
@@ -150,6 +152,7 @@ impl Worker {
         gate: Gate,
         reporter: Reporter,
         injector: Injector,
+        keeper: Option<Keeper>,
         bypass_mark: u32,
         orders: Arc<Orders>,
         desk: Arc<Desk>,
@@ -160,6 +163,7 @@ impl Worker {
             gate,
             reporter,
             injector,
+            keeper,
             bypass_mark,
             orders,
             desk,
@@ -188,6 +192,7 @@ impl Worker {
             if now >= tick {
                 tick = now + STEP;
                 self.gate.tick(wall_clock(), &mut self.reporter, &mut self.send);
+                self.follow_leads();
                 self.inject();
                 self.reporter.flush();
             }
@@ -213,11 +218,16 @@ impl Worker {
                     checksum_ready: packet.checksum_ready,
                 };
                 self.reporter.packet(0, packet.time, packet.data.len(), packet.original_length);
-                (packet.id, self.gate.packet(&arriving, &mut self.reporter, &mut self.send))
+                let fate = self.gate.packet(&arriving, &mut self.reporter, &mut self.send);
+                if let (Some(keeper), Some(flow)) = (&mut self.keeper, self.gate.last_flow()) {
+                    keeper.packet(flow, packet.time, packet.data);
+                }
+                (packet.id, fate)
             }
             Received::Deadline | Received::Woken => return self.look_for_missed(),
         };
         self.done = self.done.saturating_add(1);
+        self.follow_leads();
         let disposition = match &fate {
             Fate::Accept => Disposition::Accept { mark: None },
             Fate::Replace(octets) => Disposition::Replace { octets, mark: None },
@@ -241,6 +251,16 @@ impl Worker {
             self.reporter.missed(missed, wall_clock());
         }
         Ok(())
+    }
+
+    fn follow_leads(&mut self) {
+        let Some(keeper) = &mut self.keeper else { return };
+        for lead in self.reporter.leads() {
+            match lead {
+                Lead::Found(flow, comment) => keeper.found(flow, comment),
+                Lead::Ended(flow, name) => keeper.ended(flow, &name),
+            }
+        }
     }
 
     fn inject(&mut self) {
@@ -292,6 +312,7 @@ impl Worker {
 
     fn finish(mut self) {
         self.gate.finish(&mut self.reporter, &mut self.send);
+        self.follow_leads();
         self.inject();
         if let Err(error) = self.queue.flush() {
             tracing::warn!("{error}");

@@ -13,7 +13,7 @@ use portcullis_report::{
     Alert, Anomaly, AnomalyKind, Body, DnsRecord, Encoder, FlowIdentity, FlowRecord, GateRecord, Head, Mail,
     MailRecord, MailSession, Moment, Outcome, Sink, SinkError, Statistics, StatisticsRecord, Style, Summary, open_sink,
 };
-use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
+use portcullis_stream::{EndReason, FlowId, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::{Timestamp, WireAnomaly};
 
 use super::interest::{Interests, Transactions, is_anomaly};
@@ -36,6 +36,17 @@ pub(crate) struct Reporter {
     /// Packets that could not be inspected and were not told of, and when the last were.
     missed: u64,
     missed_told: Option<Timestamp>,
+    /// What was found and which flows have ended, for whoever keeps evidence.
+    leads: Option<Vec<Lead>>,
+}
+
+/// Something that whoever keeps evidence wants to know.
+#[derive(Debug)]
+pub(crate) enum Lead {
+    /// A rule has alerted about a flow, or stopped it.
+    Found(FlowId, String),
+    /// A flow has ended; its name is the one that records have.
+    Ended(FlowId, String),
 }
 
 /// How often it is told that packets could not be inspected.
@@ -114,12 +125,24 @@ impl Reporter {
             screen: false,
             missed: 0,
             missed_told: None,
+            leads: None,
         }
     }
 
     /// Takes other grammars, for flows of another generation of rules.
     pub(crate) fn rules_replaced(&mut self, generation: u32, grammars: &Grammars) {
         self.interests.add(generation, grammars);
+    }
+
+    /// Remembers what is found from now on, for whoever keeps evidence.
+    pub(crate) fn with_leads(mut self) -> Reporter {
+        self.leads = Some(Vec::new());
+        self
+    }
+
+    /// What was found since the last time.
+    pub(crate) fn leads(&mut self) -> impl Iterator<Item = Lead> + '_ {
+        self.leads.iter_mut().flat_map(|leads| leads.drain(..))
     }
 
     /// Writes what was collected.
@@ -253,7 +276,7 @@ impl Output for Reporter {
     }
 
     fn judgement(&mut self, flow: &Flow, packet: &PacketInfo<'_>, event: &Event<'_>, judgement: &Judgement<'_>) {
-        let Reporter { flows, out, worst, .. } = self;
+        let Reporter { flows, out, worst, leads, .. } = self;
         let Some(report) = report_of(flows, flow) else { return };
         let decision = judgement.decision;
         let name = format!("{}.{}", flow.protocol_name, event.event_name());
@@ -261,6 +284,9 @@ impl Output for Reporter {
             Action::Alert { severity, text } => {
                 *worst = (*worst).max(Some(*severity));
                 let rule = &decision.rule;
+                if let Some(leads) = leads {
+                    leads.push(Lead::Found(flow.id, format!("alert {} {severity}: {text}", rule.id)));
+                }
                 out.summary.alert(*severity, &format!("{}/{}", rule.policy, rule.name));
                 let alert = Alert {
                     rule,
@@ -293,6 +319,9 @@ impl Output for Reporter {
         if let (Some(session), Some(interest)) = (&mut report.session, interest) {
             let (identity, scheme) = (&report.identity, &interest.scheme);
             session.close(moment, &mut |mail| report_mail(out, totals, flow, identity, scheme, mail));
+        }
+        if let Some(leads) = &mut self.leads {
+            leads.push(Lead::Ended(flow.id, report.identity.flow_id.to_string()));
         }
         totals.flow(flow, summary, reason);
         let known = Some(flow.protocol_name).filter(|name| !name.is_empty());
