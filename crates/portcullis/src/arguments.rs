@@ -213,6 +213,14 @@ pub(crate) struct InlineArguments {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
     pub(crate) watchdog: Duration,
 
+    /// What the process gives up when everything is open: files, programs, sockets, the rights of root
+    #[arg(long, value_enum, default_value_t = SandboxChoice::Auto, value_name = "CHOICE")]
+    pub(crate) sandbox: SandboxChoice,
+
+    /// Become this user, who must be able to write records and evidence [default: root without the rights of root]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+
     /// Start no second process that ends this one when it stands still as a whole (systemd's WatchdogSec does the same)
     #[arg(long)]
     pub(crate) no_guard: bool,
@@ -237,6 +245,17 @@ pub(crate) enum FailureChoice {
     Open,
     /// It is stopped, counted and told
     Closed,
+}
+
+/// What the process gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SandboxChoice {
+    /// All that this kernel lets it give up
+    Auto,
+    /// The same, and the gate does not start where the kernel lacks something of it
+    Strict,
+    /// Nothing
+    Off,
 }
 
 /// What becomes of connections that began before the gate.

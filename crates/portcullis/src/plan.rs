@@ -14,7 +14,7 @@ use portcullis_stream::{Midstream, NormaliserSettings};
 use crate::arguments::{
     Arguments, CheckArguments, ColorChoice, Command, ControlArguments, FailureChoice, FormatArguments, GateMode,
     Generated, GraphArguments, GraphFormat, InlineArguments, MessageFormat, MidstreamChoice, ReadArguments,
-    TestArguments,
+    SandboxChoice, TestArguments,
 };
 use crate::grammars::GrammarChoice;
 use crate::policies::PolicyChoice;
@@ -86,6 +86,8 @@ pub(crate) struct InlineTask {
     /// How long a worker, or the whole process, may stand still.
     pub(crate) patience: Duration,
     pub(crate) guard: bool,
+    pub(crate) sandbox: SandboxChoice,
+    pub(crate) user: Option<String>,
 }
 
 /// `portcullis ctl`
@@ -232,6 +234,8 @@ impl InlineTask {
             backend: inline.backend,
             patience: inline.watchdog,
             guard: !inline.no_guard,
+            sandbox: inline.sandbox,
+            user: inline.user,
         }
     }
 }

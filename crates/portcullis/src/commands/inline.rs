@@ -1,7 +1,7 @@
 //! `portcullis inline`: packets from the queues of the kernel through gates, and back with verdicts.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use portcullis_capture::Injector;
 use portcullis_capture::queue::{self, QueueSettings};
+use portcullis_capture::sandbox::{self, Identity, SandboxSettings};
 use portcullis_engine::{Failure, Gate, Grammars};
 use portcullis_report::{FileSink, Sink, StdoutSink};
 
+use crate::arguments::SandboxChoice;
 use crate::gateway::control::{self, ControlSocket};
 use crate::gateway::director::{self, Director, RuleChoice};
 use crate::gateway::evidence::EvidenceWriter;
@@ -21,7 +23,9 @@ use crate::gateway::notify::ServiceManager;
 use crate::gateway::records::Writer;
 use crate::gateway::watchdog::{Pulse, Watchdog};
 use crate::gateway::worker::{Desk, Orders, Worker};
+use crate::grammars::GrammarChoice;
 use crate::plan::{Colour, ControlTask, Destination, GuardTask, InlineTask};
+use crate::policies::PolicyChoice;
 use crate::read::reporter::Reporter;
 use crate::{Outcome, grammars, policies};
 
@@ -34,21 +38,33 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
     let policies = policies::load_all(&task.policies, &grammars, colour.stderr)?;
     let mut signals = director::signals()?;
     let control = task.control.as_deref().map(ControlSocket::bind).transpose()?;
-    let writer = task.records.as_ref().map(open_writer).transpose()?;
-    let evidence =
-        task.evidence.as_deref().map(|folder| EvidenceWriter::start(folder, task.evidence_quota)).transpose()?;
+    let sink = task.records.as_ref().map(open_records).transpose()?;
+    if let Some(folder) = &task.evidence {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder {} for evidence", folder.display()))?;
+    }
     let orders = Arc::new(Orders::new(Arc::clone(&grammars), Arc::clone(&policies), task.gate.mode));
     let mut guard = task.guard.then(|| Guard::start(task.patience)).transpose().context("cannot start the guard")?;
-
-    let (mut desks, mut pulses, mut workers) = (Vec::new(), Vec::new(), Vec::new());
+    let mut doors = Vec::new();
     for number in task.queues.clone() {
+        doors.push((number, queue::open(&queue_settings(task, number))?, Injector::open(marks::OWN)?));
+    }
+    // From here on nothing is opened but what the sandbox leaves; threads begin in it.
+    if let Some(settings) = sandbox_settings(task)? {
+        sandbox::enter(&settings)?.lines().iter().for_each(|line| tracing::info!("sandbox: {line}"));
+    }
+    let writer = sink.map(Writer::start).transpose()?;
+    let evidence =
+        task.evidence.as_deref().map(|folder| EvidenceWriter::start(folder, task.evidence_quota)).transpose()?;
+    let (mut desks, mut pulses, mut workers) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, queue, injector) in doors {
         let name = format!("queue {number}");
         let (desk, pulse) = (Arc::new(Desk::default()), Pulse::default());
         let worker = Worker::new(
-            queue::open(&queue_settings(task, number))?,
+            queue,
             Gate::new(Arc::clone(&grammars), Arc::clone(&policies), task.settings.clone(), task.gate.clone()),
             reporter(writer.as_ref(), &grammars, evidence.is_some()),
-            Injector::open(marks::OWN)?,
+            injector,
             evidence.as_ref().and_then(EvidenceWriter::keeper),
             marks::BYPASS,
             Arc::clone(&orders),
@@ -134,6 +150,34 @@ pub(crate) fn control(task: &ControlTask) -> anyhow::Result<Outcome> {
     Ok(if bad { Outcome::Bad } else { Outcome::Fine })
 }
 
+/// What the sandbox leaves: reading rules again, writing records and captures, removing the socket.
+fn sandbox_settings(task: &InlineTask) -> anyhow::Result<Option<SandboxSettings>> {
+    if task.sandbox == SandboxChoice::Off {
+        return Ok(None);
+    }
+    let folder_of = |path: &Path| match path.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let mut read = Vec::new();
+    if let GrammarChoice::Folder(folder) = &task.grammars {
+        read.push(folder.clone());
+    }
+    if let PolicyChoice::Named(paths) = &task.policies {
+        // Lists lie beside the policies that name them.
+        read.extend(paths.iter().filter(|path| path.exists()).map(|path| folder_of(path)));
+    }
+    let mut write = Vec::new();
+    if let Some(Destination::File(path)) = &task.records {
+        write.push(folder_of(path));
+    }
+    write.extend(task.evidence.clone());
+    write.extend(task.control.as_deref().map(folder_of));
+    let identity = task.user.as_deref().map(Identity::named).transpose()?;
+    let strict = task.sandbox == SandboxChoice::Strict;
+    Ok(Some(SandboxSettings { identity, read, write, strict, ..SandboxSettings::default() }))
+}
+
 fn queue_settings(task: &InlineTask, number: u16) -> QueueSettings {
     QueueSettings {
         fail_open: task.gate.on_failure == Failure::Open,
@@ -144,12 +188,11 @@ fn queue_settings(task: &InlineTask, number: u16) -> QueueSettings {
     }
 }
 
-fn open_writer(destination: &Destination) -> anyhow::Result<Writer> {
-    let sink: Box<dyn Sink> = match destination {
+fn open_records(destination: &Destination) -> anyhow::Result<Box<dyn Sink>> {
+    Ok(match destination {
         Destination::StandardOutput => Box::new(StdoutSink::new()),
         Destination::File(path) => Box::new(FileSink::open(Path::new(path))?),
-    };
-    Ok(Writer::start(sink)?)
+    })
 }
 
 fn reporter(writer: Option<&Writer>, grammars: &Grammars, leads: bool) -> Reporter {

@@ -146,10 +146,8 @@ pub(crate) struct EvidenceWriter {
 }
 
 impl EvidenceWriter {
-    /// Writes into a folder, in which captures may take so many octets all together.
-    pub(crate) fn start(folder: &Path, quota: u64) -> anyhow::Result<EvidenceWriter> {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| anyhow::anyhow!("cannot make the folder {} for evidence: {error}", folder.display()))?;
+    /// Writes into a folder that is there, in which captures may take so many octets all together.
+    pub(crate) fn start(folder: &Path, quota: u64) -> std::io::Result<EvidenceWriter> {
         let (sender, receiver) = sync_channel(FILES);
         let lost = Arc::new(AtomicU64::new(0));
         let (folder, counter) = (folder.to_owned(), Arc::clone(&lost));
