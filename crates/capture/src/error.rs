@@ -196,6 +196,11 @@ pub enum CaptureError {
         /// How far the decompressed data were read.
         offset: Offset,
     },
+
+    /// An interface cannot be captured from, or no more.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Live(#[from] crate::live::LiveError),
 }
 
 impl CaptureError {

@@ -11,6 +11,7 @@
 //!   packet of it, also out of compressed files; then comes the error, with the number of the packet and the byte.
 //! - [`Filter`] and [`FilterSet`] are tcpdump's filter expressions, by libpcap.
 //! - [`CaptureWriter`] writes pcapng with comments, and pcap.
+//! - [`LiveInterface`] takes packets from a network interface as they pass.
 //! - [`queue`] is NFQUEUE: packets that the kernel holds until they are judged.
 //! - [`Injector`] sends packets of our own.
 //! - [`sandbox`] gives up what a running gate does not need.
@@ -61,6 +62,8 @@ mod inject;
 mod input;
 mod interface;
 mod link;
+#[cfg(target_os = "linux")]
+mod live;
 mod name;
 mod options;
 mod pcap;
@@ -78,6 +81,8 @@ pub use file::CaptureFile;
 pub use filter::{Filter, FilterError, FilterSet};
 #[cfg(target_os = "linux")]
 pub use inject::{InjectError, Injector, InjectorError, InjectorStatistics};
+#[cfg(target_os = "linux")]
+pub use live::{Captured, LiveError, LiveInterface, LiveSettings, LiveStatistics};
 pub use name::{Compression, FileName, Offset};
 pub use options::Comments;
 pub use set::CaptureSet;

@@ -59,6 +59,9 @@ pub const fn packet_limit(snapshot_length: u32) -> u32 {
     }
 }
 
+/// The size of the kernel's buffer for packets of an interface, in bytes.
+pub const LIVE_BUFFER_BYTES: usize = 64 << 20;
+
 /// How many packets wait in the kernel for a verdict at most, per queue, unless the settings say otherwise.
 ///
 /// It is more than the messages that fit into [`RECEIVE_BUFFER_BYTES`] (about 40,000 of the smallest packets), so that too many

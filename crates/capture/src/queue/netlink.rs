@@ -26,6 +26,10 @@ const METADATA: usize = 1024;
 /// How many octets of verdicts are collected at most, if no single one is larger.
 const VERDICTS: usize = 128 << 10;
 
+/// How many octets of packets are handed out before their verdicts are sent, though there are more packets of the batch: with
+/// segmentation offload a batch would be a megabyte, for whose first octets the receiver waits.
+const HANDED_OUT: usize = 128 << 10;
+
 /// The size of the send buffer: what one send may have at most.
 const SEND_BUFFER: i32 = 512 << 10;
 
@@ -52,6 +56,8 @@ pub(super) struct NetlinkQueue {
     /// Verdicts not sent yet.
     verdicts: Vec<u8>,
     verdict_count: usize,
+    /// Octets of packets that were handed out since verdicts were sent.
+    handed_out: usize,
 }
 
 impl NetlinkQueue {
@@ -85,6 +91,7 @@ impl NetlinkQueue {
             more: false,
             verdicts: Vec::with_capacity(4096),
             verdict_count: 0,
+            handed_out: 0,
         };
         queue.configure(settings)?;
         queue.kernel = KernelFile::open().ok();
@@ -214,6 +221,7 @@ impl PacketQueue for NetlinkQueue {
             self.fill().map_err(failed)?;
         };
         self.ledger.receive(&packet);
+        self.handed_out = self.handed_out.saturating_add(packet.payload.len());
         let data = self.buffer.get(packet.payload.clone()).unwrap_or_default();
         Ok(Received::Packet(Queued::new(&packet, data, self.time)))
     }
@@ -227,7 +235,7 @@ impl PacketQueue for NetlinkQueue {
         message::write_verdict(&mut self.verdicts, self.number, id, disposition);
         self.verdict_count = self.verdict_count.saturating_add(1);
         self.ledger.judge(id, disposition);
-        if self.verdict_count >= self.batch { self.flush() } else { Ok(()) }
+        if self.verdict_count >= self.batch || self.handed_out >= HANDED_OUT { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), QueueError> {
@@ -244,6 +252,7 @@ impl PacketQueue for NetlinkQueue {
         add(&mut self.ledger.statistics.send_calls, 1);
         self.verdicts.clear();
         self.verdict_count = 0;
+        self.handed_out = 0;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ pub struct QueueSettings {
     /// times as fast. Default: true.
     pub segmentation_offload: bool,
     /// How many packets are received with one system call at most, and how many verdicts sent with one: 1 to
-    /// [`limits::BATCH_PACKETS`]. Default: 32.
+    /// [`limits::BATCH_PACKETS`]. Default: 16.
     pub batch: usize,
     /// Which code speaks with the kernel.
     pub backend: Backend,
@@ -40,7 +40,7 @@ impl QueueSettings {
             copy_range: limits::COPY_BYTES,
             fail_open: false,
             segmentation_offload: true,
-            batch: 32,
+            batch: 16,
             backend: Backend::Netlink,
         }
     }
