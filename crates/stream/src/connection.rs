@@ -491,6 +491,14 @@ impl Connection {
         half.edge = half.edge.max(edge);
     }
 
+    /// What was delivered of a direction and is not acknowledged, as far as it is kept.
+    pub(crate) fn unacknowledged(&self, direction: Direction) -> Vec<u8> {
+        let half = self.half(direction);
+        let most = usize::try_from(half.offset.saturating_sub(half.acknowledged)).unwrap_or(usize::MAX);
+        let skip = half.kept.len().saturating_sub(most);
+        half.kept.iter().skip(skip).copied().collect()
+    }
+
     /// The numbers of both sides, up first.
     pub(crate) fn numbers(&self) -> [SideNumbers; 2] {
         Direction::BOTH.map(|direction| {
@@ -501,6 +509,7 @@ impl Connection {
                 acknowledged: half.acknowledged,
                 edge: half.edge,
                 finished: half.finished,
+                clock: half.recent.map(|(clock, _)| clock),
             }
         })
     }

@@ -88,7 +88,7 @@ pub use normalise::{
     Change, ChangeSet, DropReason, Midstream, Normalised, NormaliserSettings, NormaliserStatistics, Rewrite,
     SideNumbers, Treatment,
 };
-pub use own::OwnPacket;
+pub use own::{OptionOctets, OwnPacket};
 pub use parting::{Parting, Standing};
 pub use reassembly::{Reassembly, UnknownReassembly};
 pub use services::ServicePorts;

@@ -146,7 +146,7 @@ pub(crate) fn options(timestamps: Option<TcpTimestamps>, sack: &[(SequenceNumber
 }
 
 /// TCP options, at most 40 octets.
-pub(crate) type OptionOctets = smallvec::SmallVec<[u8; 64]>;
+pub type OptionOctets = smallvec::SmallVec<[u8; 64]>;
 
 #[cfg(test)]
 mod tests {

@@ -8,9 +8,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portcullis_lang::Direction;
-use portcullis_wire::{SequenceNumber, TcpFlags, TcpPacket, TcpSegment, Timestamp};
+use portcullis_wire::{SequenceNumber, TcpFlags, TcpPacket, TcpSegment, TcpTimestamps, Timestamp};
+
+use smallvec::SmallVec;
 
 use crate::flow::FlowKey;
+use crate::own::{self, OptionOctets};
 
 /// The window that the gate gives to a client whose octets it discards.
 const WINDOW: u16 = u16::MAX;
@@ -24,16 +27,25 @@ const MOST_REPEATS: u32 = 8;
 /// How long a client may be silent before it is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often a reset is said again, as nobody acknowledges it: a host that is reset already says nothing to it.
+const RESET_REPEATS: u32 = 3;
+
 /// How many packets are answered with a reset at most.
 const MOST_RESETS: u32 = 64;
 
 /// Where a connection stands when it is parted: up first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// By direction: the number after all that came from the sender.
     pub came: [SequenceNumber; 2],
     /// By direction: the number that the receiver expects next, which is the one after all that was let through.
     pub expected: [SequenceNumber; 2],
+    /// By direction: what the clock of the sender said last, if both sides send timestamps. Where they were agreed on, a
+    /// receiver may drop segments without them (RFC 7323, section 3.2).
+    pub clocks: [Option<u32>; 2],
+    /// What the server has said, up to `expected`, and the client has not acknowledged. The server is told to forget it, so
+    /// that nobody but the gate can repeat it, and the client reads no reply behind a hole.
+    pub unacknowledged: Vec<u8>,
 }
 
 /// A connection for whose sides the gate speaks.
@@ -43,10 +55,16 @@ pub struct Parting {
     server: SocketAddr,
     /// The next number of the client that was not taken.
     taken: SequenceNumber,
-    /// The number of the first octet of the reply.
+    /// The number of the first octet of what may have to be said.
     first: SequenceNumber,
-    /// What is said to the client; empty for a reset.
+    /// How much of it the server has said itself, and is said only again.
+    said: usize,
+    /// The number that the client expects next, as far as it was heard.
+    heard: SequenceNumber,
+    /// What is said to the client after `first`; empty for a reset.
     reply: Vec<u8>,
+    /// The clocks of both sides, up first.
+    clocks: [Option<u32>; 2],
     /// Octets of one packet at most, without its headers.
     most: usize,
     resets: bool,
@@ -59,6 +77,19 @@ pub struct Parting {
     repeat_at: Timestamp,
     last: Timestamp,
     answered: u32,
+    /// The resets that were sent: to the server, and of a connection that is reset to the client.
+    sent: SmallVec<[TcpReset; 2]>,
+    reset_again: u32,
+    reset_again_at: Timestamp,
+}
+
+/// A reset that was sent.
+#[derive(Clone, Copy, Debug)]
+struct TcpReset {
+    /// Whose packets are answered by it.
+    to: Direction,
+    sequence: SequenceNumber,
+    acknowledgement: SequenceNumber,
 }
 
 impl Parting {
@@ -71,9 +102,9 @@ impl Parting {
         now: Timestamp,
         send: &mut Vec<Vec<u8>>,
     ) -> Parting {
-        let parting = Parting::new(key, standing, reply, mtu, now);
-        parting.speak(send);
-        parting.reset_server(standing, send);
+        let mut parting = Parting::new(key, standing, reply, mtu, now);
+        parting.speak(parting.said, send);
+        parting.tell_broken(Direction::Down, standing, send);
         parting
     }
 
@@ -81,20 +112,22 @@ impl Parting {
     pub fn reset(key: &FlowKey, standing: &Standing, now: Timestamp, send: &mut Vec<Vec<u8>>) -> Parting {
         let mut parting = Parting::new(key, standing, &[], u16::MAX, now);
         parting.resets = true;
-        let [up, down] = standing.expected;
-        send.extend(TcpPacket::reset(key.server, key.client, down, standing.came[0]).build());
-        send.extend(TcpPacket::reset(key.client, key.server, up, standing.came[1]).build());
+        parting.tell_broken(Direction::Up, standing, send);
+        parting.tell_broken(Direction::Down, standing, send);
         parting
     }
 
     fn new(key: &FlowKey, standing: &Standing, reply: &[u8], mtu: u16, now: Timestamp) -> Parting {
-        let headers = if key.client.is_ipv4() { 40 } else { 60 };
+        let headers = if key.client.is_ipv4() { 40 } else { 60 } + timestamps(standing.clocks).len();
         Parting {
             client: key.client,
             server: key.server,
             taken: standing.came[0],
-            first: standing.expected[1],
-            reply: reply.to_vec(),
+            first: standing.expected[1] - standing.unacknowledged.len() as u32,
+            said: standing.unacknowledged.len(),
+            heard: standing.expected[1] - standing.unacknowledged.len() as u32,
+            reply: [&standing.unacknowledged, reply].concat(),
+            clocks: standing.clocks,
             most: usize::from(mtu).saturating_sub(headers).max(1),
             resets: false,
             acknowledged: false,
@@ -104,7 +137,23 @@ impl Parting {
             repeat_at: now.saturating_add(FIRST_REPEAT),
             last: now,
             answered: 0,
+            sent: SmallVec::new(),
+            reset_again: 0,
+            reset_again_at: now.saturating_add(FIRST_REPEAT),
         }
+    }
+
+    /// Sends a reset, in the name of the other side.
+    fn send_reset(&mut self, reset: TcpReset, send: &mut Vec<Vec<u8>>) {
+        match self.sent.iter_mut().find(|sent| sent.to == reset.to) {
+            Some(sent) => *sent = reset,
+            None => self.sent.push(reset),
+        }
+        let (from, to) = match reset.to {
+            Direction::Up => (self.server, self.client),
+            Direction::Down => (self.client, self.server),
+        };
+        send.extend(TcpPacket::reset(from, to, reset.sequence, reset.acknowledgement).build());
     }
 
     /// Answers a packet of either side.
@@ -114,24 +163,30 @@ impl Parting {
             // It has not heard that the connection is broken; what it acknowledges is what it expects next.
             if !reset && self.answered < MOST_RESETS && segment.flags.contains(TcpFlags::ACK) {
                 self.answered += 1;
-                let (from, to) = match direction {
-                    Direction::Up => (self.server, self.client),
-                    Direction::Down => (self.client, self.server),
-                };
-                let end = segment.sequence_end();
-                send.extend(TcpPacket::reset(from, to, segment.acknowledgement, end).build());
+                let acknowledgement = segment.sequence_end();
+                self.send_reset(TcpReset { to: direction, sequence: segment.acknowledgement, acknowledgement }, send);
             }
             return;
         }
         self.last = now;
+        if let (Some(clock), Some(timestamps)) = (&mut self.clocks[0], segment.options.timestamps())
+            && (timestamps.value.wrapping_sub(*clock) as i32) > 0
+        {
+            *clock = timestamps.value;
+        }
         if reset {
             self.over = true;
             return;
         }
-        if segment.flags.contains(TcpFlags::ACK) && self.end().le(segment.acknowledgement) {
-            self.acknowledged = true;
+        if segment.flags.contains(TcpFlags::ACK) {
+            if self.heard.lt(segment.acknowledgement) && segment.acknowledgement.le(self.end()) {
+                self.heard = segment.acknowledgement;
+                self.repeats = 0;
+            }
+            self.acknowledged |= self.heard == self.end();
         }
-        if segment.sequence_length() == 0 {
+        // An old number without octets asks whether anybody is there.
+        if segment.sequence_length() == 0 && self.taken.le(segment.sequence) {
             return;
         }
         let end = segment.sequence_end();
@@ -140,23 +195,35 @@ impl Parting {
             self.taken = end;
         }
         // What lies behind a hole is acknowledged no further than the hole, and comes again.
-        let acknowledgement = TcpPacket {
+        send.extend(self.to_client(self.end(), TcpFlags::ACK, &[]));
+    }
+
+    /// A packet in the server's name.
+    fn to_client(&self, sequence: SequenceNumber, flags: TcpFlags, payload: &[u8]) -> Option<Vec<u8>> {
+        let packet = TcpPacket {
             source: self.server,
             destination: self.client,
-            sequence: self.end(),
+            sequence,
             acknowledgement: self.taken,
-            flags: TcpFlags::ACK,
+            flags,
             window: WINDOW,
-            options: &[],
-            payload: &[],
+            options: &timestamps(self.clocks),
+            payload,
         };
-        send.extend(acknowledgement.build());
+        packet.build().ok()
     }
 
     /// Does what time asks for; whether there is anything left to wait for.
     pub fn tick(&mut self, now: Timestamp, send: &mut Vec<Vec<u8>>) -> bool {
+        if self.reset_again < RESET_REPEATS && now >= self.reset_again_at {
+            self.reset_again += 1;
+            self.reset_again_at = now.saturating_add(FIRST_REPEAT.saturating_mul(1 << self.reset_again));
+            for reset in self.sent.clone() {
+                self.send_reset(reset, send);
+            }
+        }
         if self.resets || self.over || (self.acknowledged && self.closed) {
-            return false;
+            return self.reset_again < RESET_REPEATS;
         }
         if now >= self.last.saturating_add(PATIENCE) {
             send.extend(TcpPacket::reset(self.server, self.client, self.end(), self.taken).build());
@@ -166,7 +233,8 @@ impl Parting {
         if !self.acknowledged && now >= self.repeat_at && self.repeats < MOST_REPEATS {
             self.repeats += 1;
             self.repeat_at = now.saturating_add(FIRST_REPEAT.saturating_mul(1 << self.repeats.min(6)));
-            self.speak(send);
+            let heard = self.heard.distance_from(self.first);
+            self.speak(usize::try_from(heard).unwrap_or(0), send);
         }
         true
     }
@@ -176,30 +244,35 @@ impl Parting {
         SequenceNumber(self.first.0.wrapping_add(self.reply.len() as u32).wrapping_add(1))
     }
 
-    /// Says the reply and ends the server's stream.
-    fn speak(&self, send: &mut Vec<Vec<u8>>) {
-        let mut sequence = self.first;
-        let mut chunks = self.reply.chunks(self.most).peekable();
+    /// Says the reply from one of its octets on, and ends the server's stream.
+    fn speak(&self, from: usize, send: &mut Vec<Vec<u8>>) {
+        let from = from.min(self.reply.len());
+        let mut sequence = self.first + from as u32;
+        let rest = self.reply.get(from..).unwrap_or_default();
+        if rest.is_empty() {
+            send.extend(self.to_client(sequence, TcpFlags::FIN | TcpFlags::ACK, &[]));
+        }
+        let mut chunks = rest.chunks(self.most).peekable();
         while let Some(payload) = chunks.next() {
             let end = if chunks.peek().is_none() { TcpFlags::FIN } else { TcpFlags::EMPTY };
-            let packet = TcpPacket {
-                source: self.server,
-                destination: self.client,
-                sequence,
-                acknowledgement: self.taken,
-                flags: TcpFlags::PSH | TcpFlags::ACK | end,
-                window: WINDOW,
-                options: &[],
-                payload,
-            };
-            send.extend(packet.build());
+            send.extend(self.to_client(sequence, TcpFlags::PSH | TcpFlags::ACK | end, payload));
             sequence = SequenceNumber(sequence.0.wrapping_add(payload.len() as u32));
         }
     }
 
-    fn reset_server(&self, standing: &Standing, send: &mut Vec<Vec<u8>>) {
-        send.extend(TcpPacket::reset(self.client, self.server, standing.expected[0], standing.came[1]).build());
+    /// Tells a side that the connection is broken: the one that sends in a direction.
+    fn tell_broken(&mut self, to: Direction, standing: &Standing, send: &mut Vec<Vec<u8>>) {
+        let sequence = standing.expected[to.other().index()];
+        let acknowledgement = standing.came[to.index()];
+        self.send_reset(TcpReset { to, sequence, acknowledgement }, send);
     }
+}
+
+/// Timestamps of the server for the client, if both send them.
+fn timestamps(clocks: [Option<u32>; 2]) -> OptionOctets {
+    let [client, server] = clocks;
+    let timestamps = client.zip(server).map(|(echo, value)| TcpTimestamps { value, echo });
+    own::options(timestamps, &[])
 }
 
 #[cfg(test)]
@@ -224,6 +297,8 @@ mod tests {
         Standing {
             came: [SequenceNumber(1100), SequenceNumber(5050)],
             expected: [SequenceNumber(1060), SequenceNumber(5050)],
+            clocks: [None; 2],
+            unacknowledged: Vec::new(),
         }
     }
 
@@ -268,7 +343,11 @@ mod tests {
         assert!(parting.tick(NOW, &mut Vec::new()));
         assert!(client(&mut parting, 1103, 5059, TcpFlags::ACK, b"").is_empty());
         assert_eq!(client(&mut parting, 1103, 5059, TcpFlags::ACK | TcpFlags::FIN, b""), ["server A 5059 1104 \"\""]);
-        assert!(!parting.tick(NOW, &mut Vec::new()), "both have closed");
+        // Both have closed; only the server may not have heard.
+        let mut again = Vec::new();
+        let ends = (1..60).position(|tenths| !parting.tick(Timestamp(tenths * 100_000_000), &mut again));
+        let again: Vec<String> = again.iter().map(|packet| self::told(packet)).collect();
+        assert_eq!((ends, again), (Some(20), vec!["client RA 1060 5050 \"\"".to_string(); 3]));
     }
 
     #[test]
@@ -290,6 +369,25 @@ mod tests {
         }
         assert!((5..=8).contains(&said), "{said}");
         assert!((30.0..31.0).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn what_the_server_has_said_and_the_client_has_not_got_is_said_again() {
+        let mut send = Vec::new();
+        let standing = Standing { unacknowledged: b"354 go\r\n".to_vec(), ..standing() };
+        let mut parting = Parting::refuse(&key(), &standing, b"550 no\r\n", 1500, NOW, &mut send);
+        assert_eq!(told(&send[0]), "server FPA 5050 1100 \"550 no\\r\\n\"");
+        let mut again = Vec::new();
+        parting.tick(Timestamp(1_000_000_000), &mut again);
+        assert_eq!(told(&again[1]), "server FPA 5042 1100 \"354 go\\r\\n550 no\\r\\n\"");
+        assert!(client(&mut parting, 1100, 5050, TcpFlags::ACK, b"").is_empty());
+        again.clear();
+        parting.tick(Timestamp(2_000_000_000), &mut again);
+        assert_eq!(told(&again[1]), "server FPA 5050 1100 \"550 no\\r\\n\"");
+        assert!(client(&mut parting, 1100, 5058, TcpFlags::ACK, b"").is_empty());
+        again.clear();
+        parting.tick(Timestamp(4_000_000_000), &mut again);
+        assert_eq!(told(&again[1]), "server FA 5058 1100 \"\"", "all but the end has come");
     }
 
     #[test]

@@ -100,9 +100,10 @@ impl Gate {
             return;
         }
         let Some(numbers) = self.engine.table().numbers(flow) else { return };
+        let said = self.engine.table().unacknowledged(flow, Direction::Down);
         let mtu = self.settings.mtu;
         let Some(tracked) = self.engine.tracked_mut(flow) else { return };
-        let standing = standing(&numbers, tracked.gate.as_deref(), cause);
+        let standing = standing(&numbers, said, tracked.gate.as_deref(), cause);
         let key = tracked.flow.key;
         let (parting, action) = match &tracked.flow.verdict {
             Verdict::Refuse(text) => {
@@ -288,16 +289,26 @@ fn waiting(tracked: &Tracked, direction: Direction) -> u64 {
     }
 }
 
-/// Where both sides stand: what came, and what their receivers have of it.
-fn standing(numbers: &[SideNumbers; 2], gate: Option<&GateFlow>, cause: Option<&Normalised>) -> Standing {
-    let expected = Direction::BOTH.map(|direction| {
-        let side = &numbers[direction.index()];
+/// Where both sides stand: what came, and what their receivers have of it; given what the server has said that the client
+/// has not acknowledged.
+fn standing(
+    numbers: &[SideNumbers; 2],
+    mut said: Vec<u8>,
+    gate: Option<&GateFlow>,
+    cause: Option<&Normalised>,
+) -> Standing {
+    let let_through = Direction::BOTH.map(|direction| {
         let held = gate.and_then(|gate| gate.held[direction.index()].as_ref()).map(Held::begin);
         let before = cause.filter(|cause| cause.direction == direction).map(|cause| cause.before);
-        let let_through = [held, before].into_iter().flatten().fold(side.offset, u64::min);
-        number(side, let_through)
+        [held, before].into_iter().flatten().fold(numbers[direction.index()].offset, u64::min)
     });
-    Standing { came: Direction::BOTH.map(|direction| numbers[direction.index()].next), expected }
+    let expected = Direction::BOTH.map(|direction| number(&numbers[direction.index()], let_through[direction.index()]));
+    // What did not leave is not said.
+    let [_, down] = numbers;
+    let kept_back = usize::try_from(down.offset.saturating_sub(let_through[1])).unwrap_or(usize::MAX);
+    said.truncate(said.len().saturating_sub(kept_back));
+    let (came, clocks) = (numbers.map(|side| side.next), numbers.map(|side| side.clock));
+    Standing { came, expected, clocks, unacknowledged: said }
 }
 
 /// The sequence number of an offset.
@@ -328,17 +339,19 @@ impl Emission<'_> {
         let other = self.numbers[self.direction.other().index()];
         let (source, destination) = ends(self.key, self.direction);
         let headers = if source.is_ipv4() { 40 } else { 60 };
-        let most = usize::from(self.mtu).saturating_sub(headers).max(1);
+        let options = own.options(&other);
+        let most = usize::from(self.mtu).saturating_sub(headers + options.len()).max(1);
         // Only what the sender has acknowledged itself: what it has not got must be repeated to it.
         let acknowledgement = number(&other, other.acknowledged);
         let mut at = offset;
         for chunk in octets.chunks(most) {
             let packet = TcpPacket::data(source, destination, number(&own, at), acknowledgement, self.window, chunk);
-            send.extend(packet.build());
+            send.extend(TcpPacket { options: &options, ..packet }.build());
             at = at.saturating_add(chunk.len() as u64);
         }
         if end {
-            send.extend(TcpPacket::fin(source, destination, number(&own, at), acknowledgement, self.window).build());
+            let fin = TcpPacket::fin(source, destination, number(&own, at), acknowledgement, self.window);
+            send.extend(TcpPacket { options: &options, ..fin }.build());
         }
     }
 }

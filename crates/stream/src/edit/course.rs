@@ -338,6 +338,12 @@ impl Course {
         (first > self.told).then_some((first, last))
     }
 
+    /// What was sent and is not acknowledged.
+    pub(super) fn unacknowledged(&self) -> Vec<u8> {
+        let length = usize::try_from(self.sent.saturating_sub(self.record_start)).unwrap_or(usize::MAX);
+        self.octets(self.record_start, length).collect()
+    }
+
     /// Octets of the record.
     pub(super) fn octets(&self, start: u64, length: usize) -> impl Iterator<Item = u8> + '_ {
         let skip = usize::try_from(start.saturating_sub(self.record_start)).unwrap_or(usize::MAX);

@@ -385,6 +385,8 @@ impl Editor {
                 let course = &self.courses[direction.index()];
                 course.number(course.sent)
             }),
+            clocks: Direction::BOTH.map(|direction| self.sides[direction.index()].clock),
+            unacknowledged: self.courses[Direction::Down.index()].unacknowledged(),
         }
     }
 }

@@ -23,8 +23,10 @@ mod segment;
 mod table;
 
 use portcullis_lang::Direction;
+use portcullis_wire::TcpTimestamps;
 
 use crate::flow::FlowId;
+use crate::own::{self, OptionOctets};
 pub use reasons::{Change, ChangeSet, DropReason, NormaliserStatistics};
 pub use rewrite::Rewrite;
 pub(crate) use table::Normaliser;
@@ -92,4 +94,14 @@ pub struct SideNumbers {
     pub edge: u64,
     /// Whether the side has closed.
     pub finished: bool,
+    /// What its clock said last, if both sides send timestamps.
+    pub clock: Option<u32>,
+}
+
+impl SideNumbers {
+    /// The options of a packet in the name of this side: timestamps, where both sides send them (RFC 7323, section 3.2).
+    pub fn options(&self, other: &SideNumbers) -> OptionOctets {
+        let timestamps = self.clock.zip(other.clock).map(|(value, echo)| TcpTimestamps { value, echo });
+        own::options(timestamps, &[])
+    }
 }

@@ -106,10 +106,21 @@ impl FlowTable {
                     acknowledged: 0,
                     edge: 0,
                     finished: false,
+                    clock: None,
                 };
                 Some(Direction::BOTH.map(of))
             }
             Body::Free | Body::Datagrams(_) => None,
+        }
+    }
+
+    /// The octets of a direction before [`SideNumbers::next`] that their receiver has not acknowledged, as far as they are kept
+    /// (see [`Limits::compare_bytes`](crate::Limits::compare_bytes)): what nobody but the gateway can repeat when it ends a
+    /// connection.
+    pub fn unacknowledged(&self, flow: FlowId, direction: Direction) -> Vec<u8> {
+        match self.slot_of(flow).map(|slot| &slot.body) {
+            Some(Body::Connection(connection)) => connection.unacknowledged(direction),
+            _ => Vec::new(),
         }
     }
 

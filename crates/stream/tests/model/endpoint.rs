@@ -283,7 +283,10 @@ impl Endpoint {
             self.timer = Some(now + self.rto);
             if self.una < self.nxt {
                 self.recovery = Some(self.nxt);
-                self.repeat_hole(out);
+                // The first octets, though they were acknowledged selectively: the acknowledgement itself may be lost
+                // (RFC 2018, section 8).
+                let most = self.most().min((self.nxt - self.una) as usize);
+                self.send(self.una, most, out);
             } else {
                 // The window is closed: ask for it (RFC 9293, section 3.8.6.1).
                 let at = self.una.wrapping_sub(1);

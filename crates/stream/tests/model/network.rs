@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use portcullis_lang::Direction;
 use portcullis_stream::edit::{EditSettings, EditStatistics, Hello};
 use portcullis_stream::{
-    DropReason, Editor, Envelope, FlowTable, Limits, NormaliserSettings, OwnPacket, StreamEventKind, StreamEvents,
-    Treatment,
+    DropReason, Editor, Envelope, FlowKey, FlowTable, Limits, Normalised, NormaliserSettings, OwnPacket, Parting,
+    Standing, StreamEventKind, StreamEvents, Treatment,
 };
 use portcullis_wire::{LinkType, Network as Layer, TcpFlags, Timestamp, Transport, decode};
 
@@ -82,7 +82,21 @@ pub enum Judgement {
     Lines,
 }
 
+/// How a connection is ended by the gateway.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// When so many octets of the client have come.
+    pub at: u64,
+    /// What the client is told; nothing for a reset.
+    pub reply: Option<Vec<u8>>,
+    /// Whether packets pass without an editor.
+    pub plain: bool,
+}
+
 pub struct Gateway {
+    pub end: Option<End>,
+    pub parting: Option<Parting>,
+    key: Option<FlowKey>,
     pub table: FlowTable,
     pub editor: Option<Editor>,
     settings: EditSettings,
@@ -104,6 +118,9 @@ impl Gateway {
     fn new(settings: EditSettings, changes: [Vec<Change>; 2], judgement: Judgement, random: Random) -> Gateway {
         let limits = Limits { compare_bytes: 1 << 20, ..Limits::default() };
         Gateway {
+            end: None,
+            parting: None,
+            key: None,
             table: FlowTable::new(limits, Some(7)).with_normaliser(NormaliserSettings::default()),
             editor: None,
             mtu: usize::from(settings.mtu),
@@ -173,10 +190,16 @@ impl Gateway {
         let from_client = segment.destination_port == 25;
         let direction = if from_client { Direction::Up } else { Direction::Down };
         let time = Gateway::time(now);
+        if let Some(parting) = &mut self.parting {
+            let mut send = Vec::new();
+            parting.packet(direction, &segment, time, &mut send);
+            return directed(send);
+        }
         let envelope = Envelope::new(time, 0, &ip);
+        let plain = self.end.as_ref().is_some_and(|end| end.plain);
         let restored = match &self.editor {
-            Some(editor) => editor.restore(direction, &segment),
-            None => segment,
+            Some(editor) if !plain => editor.restore(direction, &segment),
+            _ => segment,
         };
         let mut events = StreamEvents::new();
         let normalised = self.table.normalise(&envelope, &ip, &restored, &mut events);
@@ -188,7 +211,10 @@ impl Gateway {
             } else {
                 let client = self.hello.expect("it came first");
                 self.editor = Some(Editor::new(client, hello, self.settings.clone()));
-                self.table.withhold_out_of_order(normalised.flow.expect("a flow"));
+                if !plain {
+                    self.table.withhold_out_of_order(normalised.flow.expect("a flow"));
+                }
+                self.key = self.table.flow(normalised.flow.expect("a flow")).map(|flow| flow.key);
             }
             return vec![OwnPacket { direction, octets: octets.to_vec() }];
         }
@@ -204,6 +230,19 @@ impl Gateway {
                 StreamEventKind::Gap { .. } => panic!("nothing is given up"),
                 _ => {}
             }
+        }
+        let came = self.editor.as_ref().map_or(0, |editor| editor.received(Direction::Up));
+        if let Some(end) = self.end.clone().filter(|end| came >= end.at) {
+            return self.part(&end, &normalised, time);
+        }
+        if plain {
+            return match &normalised.treatment {
+                Treatment::Forward => vec![OwnPacket { direction, octets: octets.to_vec() }],
+                Treatment::Change(rewrite) => {
+                    vec![OwnPacket { direction, octets: rewrite.apply(&ip, &segment) }]
+                }
+                Treatment::Drop(_) => Vec::new(),
+            };
         }
         self.release(now);
         if let Treatment::Drop(reason) = normalised.treatment {
@@ -221,8 +260,45 @@ impl Gateway {
         out
     }
 
+    /// Ends the connection; the packet that brings it about does not leave.
+    fn part(&mut self, end: &End, cause: &Normalised, time: Timestamp) -> Vec<OwnPacket> {
+        let key = self.key.expect("the handshake is over");
+        let standing = if end.plain {
+            let numbers = self.table.numbers(cause.flow.expect("a flow")).expect("numbers");
+            let mut expected = numbers.map(|side| side.next);
+            let held = numbers[cause.direction.index()].offset - cause.before;
+            expected[cause.direction.index()] = expected[cause.direction.index()] - held as u32;
+            let mut said = self.table.unacknowledged(cause.flow.expect("a flow"), Direction::Down);
+            if cause.direction == Direction::Down {
+                said.truncate(said.len() - held as usize);
+            }
+            Standing {
+                came: numbers.map(|side| side.next),
+                expected,
+                clocks: numbers.map(|side| side.clock),
+                unacknowledged: said,
+            }
+        } else {
+            self.editor.as_ref().expect("an editor").standing()
+        };
+        let mut send = Vec::new();
+        self.parting = Some(match &end.reply {
+            Some(reply) => Parting::refuse(&key, &standing, reply, self.settings.mtu, time, &mut send),
+            None => Parting::reset(&key, &standing, time, &mut send),
+        });
+        directed(send)
+    }
+
     fn tick(&mut self, now: u64) -> Vec<OwnPacket> {
+        if let Some(parting) = &mut self.parting {
+            let mut send = Vec::new();
+            parting.tick(Gateway::time(now), &mut send);
+            return directed(send);
+        }
         let mut out = Vec::new();
+        if self.end.as_ref().is_some_and(|end| end.plain) {
+            return out;
+        }
         let before: Vec<u64> =
             self.editor.iter().flat_map(|editor| Direction::BOTH.map(|direction| editor.released(direction))).collect();
         self.release(now);
@@ -249,6 +325,15 @@ impl Gateway {
             }
         }
     }
+}
+
+/// Packets with the direction that their ports tell.
+fn directed(packets: Vec<Vec<u8>>) -> Vec<OwnPacket> {
+    let direction = |octets: &[u8]| {
+        let Layer::Ip(ip) = decode(LinkType::RawIp, octets).network else { panic!("an IP packet") };
+        if ip.ports().expect("ports").1 == 25 { Direction::Up } else { Direction::Down }
+    };
+    packets.into_iter().map(|octets| OwnPacket { direction: direction(&octets), octets }).collect()
 }
 
 /// Where a packet goes next.
@@ -305,6 +390,12 @@ impl Network {
         assert!(network.gateway.editor.is_some());
         network.weather = weather;
         network
+    }
+
+    /// Has the gateway end the connection.
+    pub fn end(mut self, end: End) -> Network {
+        self.gateway.end = Some(end);
+        self
     }
 
     pub fn set_weather(&mut self, weather: Weather) {
