@@ -65,11 +65,18 @@ fn a_client_that_is_refused_reads_the_reply_and_the_end_and_the_server_a_reset()
     let mut weathers = vec![Weather::default()];
     weathers.push(Weather { lost: 30, doubled: 30, late: 100 });
     weathers.push(Weather { lost: 120, doubled: 0, late: 300 });
+    let mut unheard = 0;
     for (weather, plain) in weathers.into_iter().flat_map(|weather| [(weather, true), (weather, false)]) {
         for seed in 0..40 {
             let mut network = network(seed, weather, Some(REPLY), plain);
             talk(&mut network, seed);
-            let greeting: &[u8] = if plain { b"220 abc ready\r\n" } else { b"220 somebody ready\r\n" };
+            // A greeting that was lost before it came to the gateway is repeated by nobody, and its place is the reply's.
+            let greeting: &[u8] = match network.gateway.seen(Direction::Down) {
+                b"" => b"",
+                _ if plain => b"220 abc ready\r\n",
+                _ => b"220 somebody ready\r\n",
+            };
+            unheard += u32::from(greeting.is_empty());
             let read = String::from_utf8_lossy(&network.client.received).into_owned();
             let expected = [greeting, REPLY].concat();
             let state = format!("seed {seed} plain {plain} {weather:?}: {}", network.client.state());
@@ -85,6 +92,7 @@ fn a_client_that_is_refused_reads_the_reply_and_the_end_and_the_server_a_reset()
             assert!(network.server.received.len() < begun, "the packet that brought it about did not leave");
         }
     }
+    assert!(unheard < 20, "{unheard} greetings were lost");
 }
 
 #[test]

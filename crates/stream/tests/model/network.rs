@@ -137,6 +137,11 @@ impl Gateway {
         }
     }
 
+    /// What came of a direction before the connection was ended.
+    pub fn seen(&self, direction: Direction) -> &[u8] {
+        &self.seen[direction.index()]
+    }
+
     /// From now on everything leaves at once.
     pub fn open(&mut self) {
         self.judgement = Judgement::AtOnce;
