@@ -52,6 +52,12 @@ pub(crate) fn option(socket: BorrowedFd<'_>, level: c_int, name: c_int) -> io::R
     Ok(value)
 }
 
+/// Makes that a descriptor is closed when other programs are started.
+pub(crate) fn close_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })
+}
+
 /// Sends octets over a connected or netlink socket (whose default receiver is the kernel).
 pub(crate) fn send(socket: BorrowedFd<'_>, octets: &[u8]) -> io::Result<usize> {
     // SAFETY: the pointer and the length are those of a slice, which the kernel reads during the call.

@@ -10,11 +10,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use namespace::{in_namespace, output, run};
+use namespace::{Peer, in_namespace, output, run, try_run};
 use portcullis_capture::queue::{
     self, Backend, Disposition, PacketId, PacketQueue, QueueError, QueueSettings, Queued, Received,
 };
-use portcullis_wire::{LinkType, Network, Transport, UdpPacket, decode};
+use portcullis_wire::{LinkType, Network, Transport, UdpPacket, decode, internet_checksum, transport_checksum};
 
 const BACKENDS: [Backend; 2] = [Backend::Netlink, Backend::Nfq];
 const ACCEPT: Disposition<'static> = Disposition::Accept { mark: None };
@@ -437,7 +437,7 @@ fn large_tcp_segments_come_whole_and_without_checksum() {
                 run("iptables-legacy -A OUTPUT -p tcp -j NFQUEUE --queue-num 7");
                 let mut longest = 0;
                 let mut not_ready = 0;
-                let statistics = transfer(queue, listener, "127.0.0.1:2500", &mut |packet| {
+                let statistics = transfer(queue, listener, || send_pattern("127.0.0.1:2500"), &mut |packet| {
                     longest = longest.max(packet.data.len());
                     not_ready += u64::from(!packet.checksum_ready);
                     if packet.offloaded {
@@ -456,16 +456,113 @@ fn large_tcp_segments_come_whole_and_without_checksum() {
     }
 }
 
+/// A gateway between two hosts, in whose FORWARD the queue is: packets as they come over a network, merged by GRO.
+fn gateway(
+    backend: Backend,
+    sending: bool,
+    judge: &mut dyn FnMut(&Queued<'_>) -> Option<Vec<u8>>,
+) -> queue::QueueStatistics {
+    let (client, server) = (Peer::new(), Peer::new());
+    for (peer, name, net) in [(&client, "gc", 1), (&server, "gs", 2)] {
+        run(&format!("ip link add {name} type veth peer name eth0 netns {}", peer.thread));
+        run(&format!("ip address add 192.0.{net}.1/24 dev {name}"));
+        run(&format!("ip link set {name} up"));
+        peer.run(move || {
+            run(&format!("ip address add 192.0.{net}.2/24 dev eth0"));
+            run("ip link set eth0 up");
+            run(&format!("ip route add default via 192.0.{net}.1"));
+        });
+    }
+    if !sending {
+        // The gateway has to cut large packets itself, as for a network card that cannot.
+        run("ethtool -K gs tso off gso off");
+    }
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+    let queue = queue::open(&settings(backend)).unwrap();
+    run("iptables-legacy -A FORWARD -p tcp -j NFQUEUE --queue-num 7");
+    let listener = server.run(|| TcpListener::bind("192.0.2.2:2500").unwrap());
+    let connect = move || client.run(|| send_pattern("192.0.2.2:2500"));
+    transfer(queue, listener, connect, judge)
+}
+
+/// The packet with its TCP payload in capitals, cut to so many octets.
+fn in_capitals(packet: &[u8], most: usize) -> Option<Vec<u8>> {
+    let decoded = decode(LinkType::RawIp, packet);
+    let Network::Ip(ip) = decoded.network else { panic!("an IP packet") };
+    let Transport::Tcp(segment) = ip.transport() else { panic!("a segment") };
+    if segment.payload.is_empty() {
+        return None;
+    }
+    let headers = packet.len() - segment.payload.len();
+    let mut packet: Vec<u8> = packet.iter().take(headers.saturating_add(most)).copied().collect();
+    packet[headers..].make_ascii_uppercase();
+    let length = u16::try_from(packet.len()).unwrap();
+    packet[2..4].copy_from_slice(&length.to_be_bytes());
+    packet[10..12].fill(0);
+    let checksum = internet_checksum(&packet[..20]);
+    packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+    packet[36..38].fill(0);
+    let checksum = transport_checksum(ip.source, ip.destination, 6, &packet[20..]);
+    packet[36..38].copy_from_slice(&checksum.to_be_bytes());
+    Some(packet)
+}
+
+#[test]
+fn a_gateway_changes_large_segments() {
+    for backend in BACKENDS {
+        for sending in [true, false] {
+            in_namespace(move || {
+                if !sending && try_run("ethtool -k lo").is_err() {
+                    println!("skipped: there is no ethtool");
+                    return;
+                }
+                let statistics = gateway(backend, sending, &mut |packet| in_capitals(packet.data, usize::MAX));
+                assert!(statistics.offloaded > 10 && statistics.replaced > 10, "{statistics:?}");
+            });
+        }
+    }
+}
+
+/// The kernel cuts a changed packet into segments again, and refuses one that is no longer than a segment. The sender repeats what
+/// is missing.
+#[test]
+fn a_large_packet_that_shrinks_below_its_segment_size_is_lost() {
+    for sending in [true, false] {
+        for (octets, arrives) in [(100, false), (3000, true)] {
+            in_namespace(move || {
+                if !sending && try_run("ethtool -k lo").is_err() {
+                    println!("skipped: there is no ethtool");
+                    return;
+                }
+                let mut end = None;
+                let mut acknowledged = false;
+                gateway(Backend::Netlink, sending, &mut |packet| {
+                    let field = |at: usize| u32::from_be_bytes(packet.data[at..at + 4].try_into().unwrap());
+                    let (from_server, sequence, acknowledgement) = (packet.data[14] == 2, field(24), field(28));
+                    if let Some(end) = end {
+                        acknowledged |= from_server && acknowledgement == end;
+                    } else if packet.offloaded && packet.data.len() > 4000 {
+                        end = Some(sequence.wrapping_add(u32::try_from(octets).unwrap()));
+                        return in_capitals(packet.data, octets);
+                    }
+                    None
+                });
+                assert!(end.is_some());
+                assert_eq!(acknowledged, arrives, "{octets} octets, sending {sending}");
+            });
+        }
+    }
+}
+
 /// Sends a pattern over a connection whose packets go through the queue, and checks what arrives: the same, in capitals if `judge`
 /// makes them so.
 fn transfer(
     mut queue: Box<dyn PacketQueue>,
     listener: TcpListener,
-    target: &str,
+    send: impl FnOnce() + Send + 'static,
     judge: &mut dyn FnMut(&Queued<'_>) -> Option<Vec<u8>>,
 ) -> queue::QueueStatistics {
-    let stream = TcpStreamOf(target.to_owned());
-    let sender = thread::spawn(move || send_pattern(&stream.0));
+    let sender = thread::spawn(send);
     let receiver = thread::spawn(move || receive_pattern(&listener));
     let waker = queue.waker();
     let end = thread::spawn(move || {
@@ -495,8 +592,6 @@ fn transfer(
     assert_eq!(statistics.uninspected, 0);
     statistics
 }
-
-struct TcpStreamOf(String);
 
 const PATTERN_LENGTH: usize = 4 << 20;
 

@@ -157,6 +157,13 @@ pub(super) fn write_start(out: &mut Vec<u8>, settings: &QueueSettings) {
     });
 }
 
+/// Appends what gives a queue back; packets that wait in it are dropped.
+pub(super) fn write_unbind(out: &mut Vec<u8>, queue: u16) {
+    write_message(out, libc::NFQNL_MSG_CONFIG, queue, 0, |out| {
+        write_attribute(out, libc::NFQA_CFG_CMD, &[low_octet(libc::NFQNL_CFG_CMD_UNBIND), 0, 0, 0]);
+    });
+}
+
 fn write_message(out: &mut Vec<u8>, kind: i32, queue: u16, flags: i32, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend([0; 4]);

@@ -225,8 +225,9 @@ pub enum Disposition<'a> {
     },
     /// Other octets go on in its place.
     ///
-    /// The kernel routes them as it would have routed the packet. An `offloaded` packet keeps its segment size: it must not become
-    /// shorter than that, see the tests of this crate; drop it and inject segments instead.
+    /// The kernel routes them as it would have routed the packet. It cuts an `offloaded` packet into segments of the size that it
+    /// had before, and **loses one that is no longer than such a segment** (that is, which has become shorter than the MTU): drop it then,
+    /// and inject a packet.
     Replace {
         /// The whole packet from the IP header on, with right lengths and checksums; at most
         /// [`crate::limits::REPLACEMENT_BYTES`].

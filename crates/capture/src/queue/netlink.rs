@@ -279,8 +279,12 @@ impl PacketQueue for NetlinkQueue {
 
 impl Drop for NetlinkQueue {
     fn drop(&mut self) {
-        // Verdicts that were given are given also if the worker ends right after.
+        // Verdicts that were given are given also if the worker ends right after. Nobody is left to be told of failures.
         let _ = self.flush();
+        // Closing does it too, but not while a program that is just being started still has the descriptor.
+        let mut request = Vec::with_capacity(32);
+        message::write_unbind(&mut request, self.number);
+        let _ = system::send(self.socket.as_fd(), &request);
     }
 }
 

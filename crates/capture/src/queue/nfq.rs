@@ -153,6 +153,13 @@ impl PacketQueue for NfqQueue {
     }
 }
 
+impl Drop for NfqQueue {
+    fn drop(&mut self) {
+        // Closing does it too, but not while a program that is just being started still has the descriptor.
+        let _ = self.queue.unbind(self.number);
+    }
+}
+
 /// Opens the crate's queue and duplicates its descriptor. No other queue may be opened meanwhile.
 fn open_and_find() -> io::Result<(Queue, OwnedFd)> {
     let before = sockets()?;
@@ -168,6 +175,8 @@ fn open_and_find() -> io::Result<(Queue, OwnedFd)> {
         if system::option(candidate, libc::SOL_SOCKET, libc::SO_DOMAIN).ok() == Some(libc::AF_NETLINK)
             && system::option(candidate, libc::SOL_SOCKET, libc::SO_PROTOCOL).ok() == Some(libc::NETLINK_NETFILTER)
         {
+            // The crate leaves it open for programs that are started.
+            system::close_on_exec(candidate)?;
             return Ok((queue, candidate.try_clone_to_owned()?));
         }
     }
