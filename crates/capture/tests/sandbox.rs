@@ -8,7 +8,8 @@ mod namespace;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::thread;
@@ -116,9 +117,22 @@ fn verdicts_and_injection_work_and_nothing_else(directory: &Path) {
     let senders: Vec<UdpSocket> = (1..=20).map(|host| UdpSocket::bind(format!("127.0.0.{host}:0")).unwrap()).collect();
     let mut injector = Injector::open(9).unwrap();
     let listener = UnixListener::bind(directory.join("control")).unwrap();
+    // The service manager's, by path and by abstract name.
+    let path = SocketAddr::from_pathname(directory.join("notify")).unwrap();
+    let name = SocketAddr::from_abstract_name(directory.as_os_str().as_encoded_bytes()).unwrap();
+    let managers = [path, name].map(|address| {
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        let client = UnixDatagram::unbound().unwrap();
+        client.connect_addr(&address).unwrap();
+        (manager, client)
+    });
 
     let report = sandbox::enter(&settings(directory)).unwrap();
     println!("{:#?}", report.lines());
+    for (manager, client) in &managers {
+        client.send(b"READY=1").unwrap();
+        assert_eq!(manager.recv(&mut [0; 100]).unwrap(), 7);
+    }
     assert_eq!(report.warnings, Vec::<String>::new());
     assert_ne!(report.calls, Outcome::Off);
 

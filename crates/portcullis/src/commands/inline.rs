@@ -49,6 +49,7 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
     for number in task.queues.clone() {
         doors.push((number, queue::open(&queue_settings(task, number))?, Injector::open(marks::OWN)?));
     }
+    let manager = ServiceManager::find();
     // From here on nothing is opened but what the sandbox leaves; threads begin in it.
     if let Some(settings) = sandbox_settings(task)? {
         sandbox::enter(&settings)?.lines().iter().for_each(|line| tracing::info!("sandbox: {line}"));
@@ -83,7 +84,7 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
         writer,
         started: Instant::now(),
         evidence: evidence.as_ref().map(EvidenceWriter::losses),
-        manager: ServiceManager::find(),
+        manager,
     });
     let over = AtomicBool::new(false);
     let failure = std::thread::scope(|scope| -> anyhow::Result<Option<String>> {

@@ -12,17 +12,24 @@ pub(crate) struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// Looks for `NOTIFY_SOCKET` and `WATCHDOG_USEC`.
+    /// Looks for `NOTIFY_SOCKET` and `WATCHDOG_USEC`. To be done before a sandbox is entered, where no socket can be made.
     pub(crate) fn find() -> ServiceManager {
         let address = std::env::var_os("NOTIFY_SOCKET").and_then(|name| match name.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name).ok(),
             [] => None,
             _ => SocketAddr::from_pathname(&name).ok(),
         });
-        let socket = address.and_then(|address| Some((UnixDatagram::unbound().ok()?, address)));
+        let socket = address.and_then(|address| Self::connect(address).ok());
         let watchdog =
             std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse().ok()).map(Duration::from_micros);
         ServiceManager { socket, watchdog }
+    }
+
+    /// A sandbox lets an abstract socket of others only be used if it was connected before.
+    fn connect(address: SocketAddr) -> std::io::Result<(UnixDatagram, SocketAddr)> {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect_addr(&address)?;
+        Ok((socket, address))
     }
 
     /// How often it wants to hear that the gate is alive: half of the time after which it acts (sd_watchdog_enabled(3)).
@@ -34,8 +41,8 @@ impl ServiceManager {
     /// Says something: `READY=1`, `WATCHDOG=1`, `RELOADING=1`, `STOPPING=1`, `STATUS=...`.
     pub(crate) fn say(&self, text: &str) {
         if let Some((socket, address)) = &self.socket {
-            // A manager that does not listen is none.
-            let _ = socket.send_to_addr(text.as_bytes(), address);
+            // One that was started again may listen anew; one that does not listen is none.
+            let _ = socket.send(text.as_bytes()).or_else(|_| socket.send_to_addr(text.as_bytes(), address));
         }
     }
 }
@@ -50,7 +57,7 @@ mod tests {
         let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
         let manager = UnixDatagram::bind_addr(&address).unwrap();
         let service = ServiceManager {
-            socket: Some((UnixDatagram::unbound().unwrap(), address)),
+            socket: Some(ServiceManager::connect(address).unwrap()),
             watchdog: Some(Duration::from_secs(4)),
         };
         service.say("READY=1");

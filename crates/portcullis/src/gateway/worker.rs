@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_capture::Injector;
-use portcullis_capture::queue::{Disposition, PacketQueue, QueueStatistics, Received};
+use portcullis_capture::queue::{Disposition, PacketQueue, QueueError, QueueStatistics, Received};
 use portcullis_engine::{Arriving, Fate, Flow, Gate, GateStatistics, Grammars, Mode};
 use portcullis_policy::PolicySet;
 use portcullis_report::Statistics;
@@ -206,7 +206,7 @@ impl Worker {
     }
 
     /// Takes one packet, if one comes before the deadline, and gives its verdict.
-    fn packet(&mut self, deadline: Instant) -> Result<(), portcullis_capture::queue::QueueError> {
+    fn packet(&mut self, deadline: Instant) -> Result<(), QueueError> {
         let (id, fate) = match self.queue.receive(Some(deadline))? {
             Received::Packet(packet) => {
                 let original_length = usize::try_from(packet.original_length).unwrap_or(usize::MAX);
@@ -234,7 +234,14 @@ impl Worker {
             Fate::Drop => Disposition::Drop,
             Fate::Bypass => Disposition::Accept { mark: Some(self.bypass_mark) },
         };
-        self.queue.verdict(id, disposition)?;
+        match self.queue.verdict(id, disposition) {
+            // One packet that cannot leave as it should is no reason for all to stay.
+            Err(error @ QueueError::TooLong { .. }) => {
+                tracing::warn!("{error}; it is dropped");
+                self.queue.verdict(id, Disposition::Drop)?;
+            }
+            result => result?,
+        }
         if !self.send.is_empty() {
             // What is sent in a side's name comes behind the packet that led to it.
             self.queue.flush()?;
@@ -242,7 +249,7 @@ impl Worker {
         self.look_for_missed()
     }
 
-    fn look_for_missed(&mut self) -> Result<(), portcullis_capture::queue::QueueError> {
+    fn look_for_missed(&mut self) -> Result<(), QueueError> {
         let uninspected = self.queue.statistics().uninspected;
         let missed = uninspected.saturating_sub(self.missed);
         if missed > 0 {
