@@ -101,6 +101,7 @@ fn build() -> PathBuf {
 }
 
 pub mod findings;
+pub mod gate;
 pub mod grammars;
 pub mod mail;
 pub mod namespace;

@@ -38,7 +38,9 @@ impl Connection {
             self.report(context, direction, StreamAnomaly::InvalidFlags, segment, out);
             return Err(DropReason::InvalidFlags);
         }
-        let agreed = Agreed { timestamps: self.opening.timestamps(), sack: self.opening.sack() };
+        // What was agreed on before the gate stood nobody knows: it may stand.
+        let unknown = !self.opening.any_syn_seen();
+        let agreed = Agreed { timestamps: unknown || self.opening.timestamps(), sack: unknown || self.opening.sack() };
         clean_header(segment, agreed, &mut rewrite)?;
         if flags.contains(TcpFlags::SYN) {
             self.normalise_syn(context, direction, segment, out)?;

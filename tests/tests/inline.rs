@@ -1,0 +1,354 @@
+//! The gate between real clients and real servers, in namespaces: NFQUEUE, iptables, Postfix, Exim, swaks, curl.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use portcullis_tests::gate::{Gate, number};
+use portcullis_tests::mail::{Host, PASSWORD, Programs, USER, body};
+use portcullis_tests::namespace::{Line, Need, Offloads, lacking, until};
+use portcullis_tests::project;
+
+/// Servers inside, clients outside, a gateway between them; none where something is missing.
+fn with_hosts(offloads: Offloads, test: impl FnOnce(&Line, &Host<'_>, &Host<'_>)) {
+    let needs =
+        [Need::Namespaces, Need::Queue, Need::Program("ethtool"), Need::Program("curl"), Need::Program("python3")];
+    if lacking(&needs) {
+        return;
+    }
+    let Some(programs) = Programs::fetch() else { return };
+    let line = Line::routed(offloads);
+    let inside = Host::new(&programs, &line.server, &line.addresses);
+    let outside = Host::new(&programs, &line.client, &line.addresses);
+    test(&line, &inside, &outside);
+}
+
+fn policy(name: &str) -> String {
+    project().join("policies").join(name).display().to_string()
+}
+
+/// The shipped policies, the strict one first.
+fn enforced() -> Vec<String> {
+    ["--mode", "enforce", "--policy", &policy("smtp-strict.policy"), "--policy", &policy("smtp.policy")]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn start<'a>(line: &'a Line, arguments: &[String], more: &[&str]) -> Gate<'a> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    Gate::start(&line.gateway, &arguments)
+}
+
+/// A mail with lines that begin with dots, and its body as a server stores it: lines end with LF.
+fn mail(lines: usize) -> (String, String) {
+    let mut text = String::new();
+    for number in 0..lines {
+        let dots = if number % 7 == 0 { "." } else { "" };
+        let _ = writeln!(text, "{dots}line {number} {:x} of a body that is to come through unharmed", number * 7919);
+    }
+    let head = "From: alice@outside.test\nTo: bob@inside.test\nSubject: through\n\n";
+    ((head.to_owned() + &text).replace('\n', "\r\n"), text)
+}
+
+fn send(outside: &Host<'_>, server: IpAddr, mail: &str, options: &[&str]) {
+    let file = outside.write("mail.eml", mail).display().to_string();
+    let url = match server {
+        IpAddr::V4(address) => format!("smtp://{address}"),
+        IpAddr::V6(address) => format!("smtp://[{address}]"),
+    };
+    let mut arguments = vec!["-sSv", "--max-time", "50", "--url", &url, "--upload-file", &file];
+    arguments.extend(["--mail-from", "alice@outside.test", "--mail-rcpt", "bob@inside.test"]);
+    arguments.extend(options);
+    let run = outside.run("curl", arguments);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+}
+
+/// Says octets to a server, pieces as they are given, and prints what it answers: a line each. `~` waits for a line.
+fn talk(outside: &Host<'_>, server: IpAddr, script: &str) -> String {
+    let program = format!(
+        r#"
+import socket, sys, time
+s = socket.create_connection(("{server}", 25)); s.settimeout(8)
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+f = s.makefile("rb")
+def wait(n=1):
+    for _ in range(n):
+        try: line = f.readline()
+        except Exception as e: line = b"! " + type(e).__name__.encode()
+        sys.stdout.write(line.decode("latin-1") if line else "(closed)\n")
+def say(octets):
+    try: s.sendall(octets)
+    except Exception as e: print("! send", type(e).__name__)
+def slowly(octets):
+    for octet in octets: say(bytes([octet])); time.sleep(0.0005)
+{script}
+"#
+    );
+    let run = outside.run("python3", ["-c", &program]);
+    format!("{}{}", run.stdout, run.stderr)
+}
+
+/// Nothing was stopped, held or left uninspected, and every packet is accounted for.
+fn unharmed(gate: &Gate<'_>) {
+    let counters = gate.counters();
+    assert_eq!(counters["packets"]["reconciled"], true, "{counters}");
+    for path in [["packets", "refused"], ["packets", "uninspected"], ["dropped", "by_rules"], ["dropped", "held"]] {
+        assert_eq!(number(&counters, &path), 0, "{path:?}: {counters}\n{}", gate.log());
+    }
+    assert!(number(&counters, &["packets", "seen"]) > 0, "{counters}");
+}
+
+#[test]
+fn mail_of_all_kinds_passes_unharmed() {
+    with_hosts(Offloads::Off, |line, inside, outside| {
+        let (mail, text) = mail(16_000);
+        let (first, second) = (line.addresses.server_v4(0).into(), line.addresses.server_v4(1).into());
+        let postfix = inside.postfix(first, &[]);
+        let exim = inside.exim(second, &[]);
+        let gate = start(line, &enforced(), &[]);
+        for (server, address) in [(&postfix, first), (&exim, second)] {
+            send(outside, address, &mail, &[]);
+            send(outside, address, &mail, &["--insecure", "--ssl-reqd", "--user", &format!("{USER}:{PASSWORD}")]);
+            let mails = server.wait_for_mails(2);
+            assert_eq!(mails.len(), 2, "{}\n{}", server.log(), gate.log());
+            assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()), "a body was changed on its way");
+        }
+        let arguments = ["--to", "bob@inside.test", "--from", "a@outside.test", "--helo", "client.outside.test"];
+        let run = outside.run("swaks", ["--pipeline", "--server", &first.to_string()].into_iter().chain(arguments));
+        assert_eq!(run.status, 0, "{}{}", run.stdout, run.stderr);
+        // BDAT (RFC 3030) in two chunks, pipelined.
+        let said = talk(
+            outside,
+            first,
+            r#"
+wait(); say(b"EHLO client.outside.test\r\n")
+while True:
+    line = f.readline()
+    if line[3:4] == b" ": break
+say(b"MAIL FROM:<a@outside.test>\r\nRCPT TO:<bob@inside.test>\r\nBDAT 12\r\nSubject: x\r\nBDAT 6 LAST\r\n\r\nhi\r\nQUIT\r\n")
+wait(5)
+"#,
+        );
+        assert!(said.contains("queued as"), "{said}");
+        unharmed(&gate);
+        assert!(gate.records("smtp").len() >= 5, "{}", gate.log());
+    });
+}
+
+#[test]
+fn ipv6_and_octet_by_octet() {
+    with_hosts(Offloads::On, |line, inside, outside| {
+        let address: IpAddr = line.addresses.server_v6(0).into();
+        let postfix = inside.postfix(address, &[]);
+        let gate = start(line, &enforced(), &[]);
+        let (large, text) = mail(2_000);
+        send(outside, address, &large, &[]);
+        let said = talk(
+            outside,
+            address,
+            r#"
+wait(); slowly(b"EHLO client.outside.test\r\n")
+while True:
+    line = f.readline()
+    if line[3:4] == b" ": break
+for line in [b"MAIL FROM:<a@outside.test>", b"RCPT TO:<bob@inside.test>", b"DATA"]: slowly(line + b"\r\n"); wait()
+slowly(b"Subject: slow\r\n\r\n..one\r\ntwo\r\n.\r\nQUIT\r\n"); wait(2)
+"#,
+        );
+        assert!(said.contains("queued as"), "{said}\n{}", gate.log());
+        let mails = postfix.wait_for_mails(2);
+        assert!(mails.iter().any(|mail| body(mail) == text.as_bytes()));
+        assert!(mails.iter().any(|mail| body(mail) == b".one\ntwo\n"), "{said}");
+        unharmed(&gate);
+    });
+}
+
+#[test]
+fn a_mail_of_a_hundred_megabytes_passes() {
+    with_hosts(Offloads::On, |line, inside, outside| {
+        let address: IpAddr = line.addresses.server_v4(0).into();
+        let postfix = inside.postfix(address, &[("message_size_limit", "200000000"), ("mailbox_size_limit", "0")]);
+        let gate = start(line, &enforced(), &[]);
+        let (mail, text) = mail(1_700_000);
+        assert!(mail.len() > 100 << 20);
+        send(outside, address, &mail, &[]);
+        let mails = postfix.wait_for_mails(1);
+        assert_eq!(mails.len(), 1, "{}", gate.log());
+        assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()), "a body was changed on its way");
+        unharmed(&gate);
+    });
+}
+
+#[test]
+fn smuggled_mail_does_not_arrive() {
+    with_hosts(Offloads::Off, |line, inside, outside| {
+        let address: IpAddr = line.addresses.server_v4(0).into();
+        // As it was before the mends of CVE-2023-51764.
+        let settings = [("smtpd_forbid_bare_newline", "no"), ("smtpd_forbid_unauth_pipelining", "no")];
+        let postfix = inside.postfix(address, &settings);
+        let smuggle = |end: &str| {
+            talk(
+                outside,
+                address,
+                &format!(
+                    r#"
+wait(); say(b"EHLO client.outside.test\r\n")
+while True:
+    line = f.readline()
+    if line[3:4] == b" ": break
+for line in [b"MAIL FROM:<a@outside.test>", b"RCPT TO:<bob@inside.test>", b"DATA"]: say(line + b"\r\n"); wait()
+say(b"Subject: first\r\n\r\nhello" + {end} + b"MAIL FROM:<boss@inside.test>\r\nRCPT TO:<bob@inside.test>\r\nDATA\r\nSubject: forged\r\n\r\nforged\r\n.\r\n")
+wait(4)
+"#
+                ),
+            )
+        };
+        // The server is one that can be deceived: without the gate two mails come.
+        smuggle(r#"b"\n.\n""#);
+        let mails = postfix.wait_for_mails(2);
+        let forged =
+            |mails: &[Vec<u8>]| mails.iter().filter(|mail| mail.windows(6).any(|six| six == b"forged")).count();
+        assert_eq!((mails.len(), forged(&mails)), (2, 1), "{}", postfix.log());
+        let gate = start(line, &enforced(), &[]);
+        for end in [r#"b"\n.\n""#, r#"b"\n.\r\n""#, r#"b"\r\n.\n""#, r#"b"\r.\r""#] {
+            smuggle(end);
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(forged(&postfix.mails()), 1, "{}\n{}", postfix.log(), gate.log());
+        let alerts = gate.records("alert");
+        assert!(alerts.iter().filter(|alert| alert["alert"]["signature_id"] == 1501).count() >= 3, "{alerts:?}");
+        assert_eq!(gate.counters()["packets"]["reconciled"], true);
+    });
+}
+
+#[test]
+fn clear_text_behind_starttls_does_not_arrive() {
+    with_hosts(Offloads::Off, |line, inside, outside| {
+        let address: IpAddr = line.addresses.server_v4(0).into();
+        let postfix = inside.postfix(address, &[("smtpd_forbid_unauth_pipelining", "no")]);
+        let gate = start(line, &enforced(), &[]);
+        let said = talk(
+            outside,
+            address,
+            r#"
+wait(); say(b"EHLO client.outside.test\r\n")
+while True:
+    line = f.readline()
+    if line[3:4] == b" ": break
+say(b"STARTTLS\r\nMAIL FROM:<injected@outside.test>\r\n"); wait(2)
+"#,
+        );
+        let alerts = gate.records("alert");
+        assert!(
+            alerts.iter().any(|alert| alert["alert"]["signature_id"] == 1502),
+            "{said}\n{alerts:?}\n{}",
+            gate.log()
+        );
+        assert!(!postfix.log().contains("injected@"), "{}", postfix.log());
+    });
+}
+
+#[test]
+fn a_gate_that_observes_stops_nothing_and_says_what_it_would_have() {
+    with_hosts(Offloads::Off, |line, inside, outside| {
+        let address: IpAddr = line.addresses.server_v4(0).into();
+        let postfix = inside.postfix(address, &[]);
+        let arguments = ["--policy".to_owned(), policy("smtp-strict.policy")];
+        let gate = start(line, &arguments, &[]);
+        let said = talk(
+            outside,
+            address,
+            r#"
+wait(); say(b"EHLO client.outside.test\r\n")
+while True:
+    line = f.readline()
+    if line[3:4] == b" ": break
+for line in [b"MAIL FROM:<a${run}@outside.test>", b"RCPT TO:<bob@inside.test>", b"DATA"]: say(line + b"\r\n"); wait()
+say(b"Subject: x\r\n\r\nhi\r\n.\r\nQUIT\r\n"); wait(2)
+"#,
+        );
+        assert!(said.contains("queued as"), "{said}\n{}", postfix.log());
+        assert_eq!(postfix.wait_for_mails(1).len(), 1);
+        let alerts = gate.records("alert");
+        assert_eq!(alerts.len(), 1, "{alerts:?}");
+        assert_eq!(alerts[0]["verdict"]["would_drop"], true, "{alerts:?}");
+        // From now on it acts.
+        assert_eq!(gate.ask("mode enforce")["mode"], "enforce");
+        let said = talk(
+            outside,
+            address,
+            r#"
+wait(); say(b"EHLO client.outside.test\r\n")
+while True:
+    line = f.readline()
+    if line[3:4] == b" ": break
+s.settimeout(2); say(b"MAIL FROM:<a${run}@outside.test>\r\n"); wait()
+"#,
+        );
+        assert!(said.contains('!') || said.contains("closed"), "{said}");
+    });
+}
+
+/// Four sessions at once, each with a mail of 50 MB, while something happens to the gate; every mail arrives once.
+fn under_load(what: impl FnOnce(&mut Gate<'_>)) {
+    with_hosts(Offloads::On, |line, inside, outside| {
+        let address: IpAddr = line.addresses.server_v4(0).into();
+        let settings = [("message_size_limit", "200000000"), ("mailbox_size_limit", "0")];
+        let postfix = inside.postfix(address, &settings);
+        // The strict policy drops what it cannot follow, and so the rest of a mail whose beginning nobody saw.
+        let mut gate = Gate::start(&line.gateway, &["--mode", "enforce", "--policy", &policy("smtp.policy")]);
+        let (mail, text) = mail(850_000);
+        let file = outside.write("mail.eml", &mail).display().to_string();
+        let url = format!("smtp://{address}");
+        let began = Instant::now();
+        let mut clients: Vec<_> = (0..4)
+            .map(|number| {
+                let arguments = ["-sS", "--max-time", "60", "--url", &url, "--upload-file", &file];
+                let ends = ["--mail-from", "alice@outside.test", "--mail-rcpt", "bob@inside.test"];
+                outside.spawn(&format!("curl{number}"), "curl", arguments.into_iter().chain(ends))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(300));
+        what(&mut gate);
+        for client in &mut clients {
+            let status = client.wait(Duration::from_secs(60));
+            assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}\n{}", gate.log(), gate.ask("stats"));
+        }
+        println!("four mails of 50 MB took {:.1} s", began.elapsed().as_secs_f64());
+        let mails = postfix.wait_for_mails(4);
+        assert_eq!(mails.len(), 4, "{}", gate.log());
+        assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()), "a body was changed on its way");
+    });
+}
+
+#[test]
+fn a_gate_that_is_killed_loses_no_mail() {
+    under_load(|gate| {
+        gate.process().signal("KILL");
+        gate.process().wait(Duration::from_secs(5));
+        std::thread::sleep(Duration::from_millis(300));
+        gate.again();
+    });
+}
+
+#[test]
+fn a_gate_that_stands_still_is_ended_in_time() {
+    under_load(|gate| {
+        gate.process().signal("STOP");
+        let stopped = Instant::now();
+        assert!(until(Duration::from_secs(6), || !gate.process().runs()), "nobody has ended it");
+        assert!(stopped.elapsed() < Duration::from_secs(4), "{:?}", stopped.elapsed());
+        gate.again();
+    });
+}
+
+#[test]
+fn rules_are_loaded_again_under_load_and_broken_ones_are_not() {
+    under_load(|gate| {
+        for _ in 0..5 {
+            assert_eq!(gate.ask("reload")["reloaded"], true, "{}", gate.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        gate.process().signal("HUP");
+    });
+}
