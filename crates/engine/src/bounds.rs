@@ -79,7 +79,7 @@ bounds! {
         "`stream.gap`, reason `time_limit`" judged;
     QueueTimeOneSided "queue-time-one-sided" Time 1..=86_400_000 streams.queue_time_one_sided;
         "the same where one side alone was captured";
-        "`stream.gap`, reason `time_limit`" judged;
+        "`stream.gap`, reason `time_limit`, with the verdict of `queue-time`";
     ReorderTime "reorder-time" Time 0..=86_400_000 streams.reorder_time;
         "until acknowledged octets that were not captured are a gap";
         "`stream.gap`, reason `lost`";

@@ -10,8 +10,8 @@ use portcullis_stream::{
     StreamEventKind, StreamEvents,
 };
 use portcullis_wire::{
-    AnomalySet, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, TcpSegment, Timestamp,
-    Transport, WireAnomaly, decode,
+    AnomalySet, ChecksumState, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, TcpSegment,
+    Timestamp, Transport, WireAnomaly, decode,
 };
 use smallvec::SmallVec;
 
@@ -279,7 +279,10 @@ impl Engine {
         output: &mut dyn Output,
     ) {
         let ports = (segment.source_port, segment.destination_port);
-        let right = ip.verify_header().is_acceptable() && ip.verify_transport().is_acceptable();
+        // One that was not computed yet is as good as wrong where the sender's others are right: an attacker can send it.
+        let state = ip.verify_transport();
+        let header = ip.verify_header().is_acceptable();
+        let right = header && state.is_acceptable() && state != ChecksumState::Partial;
         if !right {
             if let Some((id, direction)) = self.verified_sender(Protocol::Tcp, envelope, ports) {
                 self.set_aside(id, direction, envelope, segment, ip.payload, packet, output);

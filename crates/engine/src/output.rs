@@ -115,9 +115,9 @@ pub trait Output {
     /// The checksum of a packet is wrong, so that its receiver drops it; it was not looked at.
     fn wrong_checksum(&mut self, packet: &PacketInfo<'_>);
 
-    /// The checksum of this packet is wrong, and so were those of all others that its sender has sent: they were captured
-    /// before the network interface computed them, and were taken all the same. It is told of the first such packet of
-    /// the input only.
+    /// The checksum of this packet is not right, and neither were those of all others that its sender has sent: they were
+    /// captured before the network interface computed them, and were taken all the same. It is told of the first such
+    /// packet of the input only; [`Statistics::unverified_checksum`](crate::Statistics::unverified_checksum) counts them.
     fn unverified_checksums(&mut self, _packet: &PacketInfo<'_>) {}
 
     /// A bound was met, so that a flow is not inspected from here on; its verdict is decided already.

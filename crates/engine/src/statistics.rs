@@ -37,7 +37,7 @@ pub struct Statistics {
     pub malformed: u64,
     /// Packets that a receiver drops because of their checksum.
     pub wrong_checksum: u64,
-    /// Packets with a wrong checksum that were taken all the same: nothing their sender sent before had a right one, so
+    /// Packets without a right checksum that were taken all the same: nothing their sender sent before had a right one, so
     /// that the capture, not the packet, is at fault.
     pub unverified_checksum: u64,
     /// TCP packets that belong to no flow and begin none.

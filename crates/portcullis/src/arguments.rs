@@ -10,6 +10,8 @@ use portcullis_lang::Code;
 use portcullis_policy::Severity;
 use portcullis_stream::{Reassembly, UnknownReassembly};
 
+use crate::limits::LimitArguments;
+
 /// The text below the options of `--help`.
 const AFTER_HELP: &str = "\
 Exit status: 0 if all went well; 1 if what was asked about was found (an alert of the severity of --fail-on, a file \
@@ -57,8 +59,8 @@ pub(crate) enum Command {
     Graph(GraphArguments),
     /// Run the tests that policies carry
     Test(TestArguments),
-    /// List every bound of the program
-    Limits,
+    /// List every bound and timeout of the program, and what tells that one was met
+    Limits(LimitsArguments),
     /// Kill a gate that stands still; `inline` starts it
     #[command(hide = true)]
     Guard {
@@ -127,6 +129,13 @@ pub(crate) struct ReadArguments {
     /// An `overlap_diff` anomaly says that it mattered.
     #[arg(long, value_name = "RECEIVER", default_value = "linux", hide_default_value = true, value_parser = reassembly)]
     pub(crate) reassembly: Reassembly,
+
+    /// What becomes of flows that meet a bound which lets something escape inspection, unless --on-limit says it
+    #[arg(long, value_enum, default_value_t = FailureChoice::Open, value_name = "CHOICE")]
+    pub(crate) on_failure: FailureChoice,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 }
 
 /// Stand in the way of packets: judge what the firewall sends to a queue (NFQUEUE), and let it go on or not.
@@ -221,6 +230,9 @@ pub(crate) struct InlineArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
 
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+
     /// Start no second process that ends this one when it stands still as a whole (systemd's WatchdogSec does the same)
     #[arg(long)]
     pub(crate) no_guard: bool,
@@ -294,9 +306,12 @@ pub(crate) struct CheckArguments {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) grammars: Option<PathBuf>,
 
-    /// Say how much memory a flow of each protocol can take
+    /// Say how much memory a flow of each protocol can take, and all flows together, and by which bounds
     #[arg(long)]
     pub(crate) cost: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 
     /// List the events and fields that each grammar gives to policies
     #[arg(long)]
@@ -363,6 +378,20 @@ pub(crate) struct TestArguments {
     /// Take all grammars from a folder instead of the shipped ones
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) grammars: Option<PathBuf>,
+}
+
+/// List every bound and timeout of the program.
+///
+/// Those with a name can be set by --limit and --limits of `read` and `inline`; with the same options, this command shows
+/// what they amount to.
+#[derive(Args, Debug)]
+pub(crate) struct LimitsArguments {
+    /// What becomes of flows that meet a bound which lets something escape inspection, unless --on-limit says it
+    #[arg(long, value_enum, default_value_t = FailureChoice::Open, value_name = "CHOICE")]
+    pub(crate) on_failure: FailureChoice,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 }
 
 /// What can be generated.

@@ -11,6 +11,7 @@ mod arguments;
 mod commands;
 mod gateway;
 mod grammars;
+mod limits;
 mod messages;
 mod plan;
 mod policies;
@@ -75,7 +76,7 @@ fn run(plan: &Plan) -> anyhow::Result<Outcome> {
         Task::Format(task) => commands::format::run(task, plan.colour),
         Task::Graph(task) => commands::graph::run(task, plan.colour),
         Task::Test(task) => commands::test::run(task, plan.colour),
-        Task::Limits => commands::limits::run(),
+        Task::Limits(limits) => commands::limits::run(limits),
         Task::Generate(what) => commands::generate::run(*what),
     }
 }

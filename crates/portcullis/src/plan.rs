@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use portcullis_capture::queue::{Backend, QueueSettings};
-use portcullis_engine::{Failure, GateSettings, Mode, Settings};
+use portcullis_engine::{Failure, GateSettings, Mode, Settings, WhenMet};
 use portcullis_lang::Code;
 use portcullis_policy::Severity;
 use portcullis_stream::{Midstream, NormaliserSettings};
 
 use crate::arguments::{
     Arguments, CheckArguments, ColorChoice, Command, ControlArguments, FailureChoice, FormatArguments, GateMode,
-    Generated, GraphArguments, GraphFormat, InlineArguments, MessageFormat, MidstreamChoice, ReadArguments,
-    SandboxChoice, TestArguments,
+    Generated, GraphArguments, GraphFormat, InlineArguments, LimitsArguments, MessageFormat, MidstreamChoice,
+    ReadArguments, SandboxChoice, TestArguments,
 };
 use crate::grammars::GrammarChoice;
+use crate::limits::LimitArguments;
 use crate::policies::PolicyChoice;
 
 /// What is to be done, and how it is to be told.
@@ -45,7 +46,7 @@ pub(crate) enum Task {
     Format(FormatTask),
     Graph(GraphTask),
     Test(TestTask),
-    Limits,
+    Limits(Box<LimitsTask>),
     Generate(Generated),
 }
 
@@ -58,6 +59,8 @@ pub(crate) struct ReadTask {
     pub(crate) filter: Option<String>,
     pub(crate) fail_on: Option<Severity>,
     pub(crate) settings: Settings,
+    /// What is to be changed in them.
+    pub(crate) limits: LimitArguments,
     /// Where records go; nowhere if nobody asked for them.
     pub(crate) records: Option<Destination>,
     /// Whether a screen for people is written to standard output at the end.
@@ -73,6 +76,8 @@ pub(crate) struct InlineTask {
     pub(crate) grammars: GrammarChoice,
     pub(crate) policies: PolicyChoice,
     pub(crate) settings: Settings,
+    /// What is to be changed in them.
+    pub(crate) limits: LimitArguments,
     pub(crate) gate: GateSettings,
     pub(crate) records: Option<Destination>,
     pub(crate) evidence: Option<PathBuf>,
@@ -118,8 +123,16 @@ pub(crate) struct CheckTask {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) grammars: GrammarChoice,
     pub(crate) cost: bool,
+    pub(crate) limits: LimitArguments,
     pub(crate) list: bool,
     pub(crate) json: bool,
+}
+
+/// `portcullis limits`
+#[derive(Debug)]
+pub(crate) struct LimitsTask {
+    pub(crate) settings: Settings,
+    pub(crate) limits: LimitArguments,
 }
 
 /// `portcullis fmt`
@@ -161,6 +174,7 @@ impl Plan {
                 files: check.files,
                 grammars: GrammarChoice::new(check.grammars),
                 cost: check.cost,
+                limits: check.limits,
                 list: check.list,
                 json: check.format == MessageFormat::Json,
             }),
@@ -169,11 +183,23 @@ impl Plan {
             Command::Test(TestArguments { policies, grammars }) => {
                 Task::Test(TestTask { policies, grammars: GrammarChoice::new(grammars) })
             }
-            Command::Limits => Task::Limits,
+            Command::Limits(LimitsArguments { on_failure, limits }) => {
+                Task::Limits(Box::new(LimitsTask { settings: settings(on_failure), limits }))
+            }
             Command::Generate { what } => Task::Generate(what),
         };
         Plan { task, colour: Colour::new(color), verbosity: verbose }
     }
+}
+
+/// The settings of an engine where nothing else was said.
+fn settings(on_failure: FailureChoice) -> Settings {
+    let mut settings = Settings::default();
+    settings.failures.general = match on_failure {
+        FailureChoice::Open => WhenMet::Accept,
+        FailureChoice::Closed => WhenMet::Drop,
+    };
+    settings
 }
 
 impl ReadTask {
@@ -185,7 +211,12 @@ impl ReadTask {
             policies: PolicyChoice::new(read.policy),
             filter: read.filter,
             fail_on: read.fail_on,
-            settings: Settings { midstream: !read.no_midstream, reassembly: read.reassembly, ..Settings::default() },
+            settings: Settings {
+                midstream: !read.no_midstream,
+                reassembly: read.reassembly,
+                ..settings(read.on_failure)
+            },
+            limits: read.limits,
             screen: !read.quiet && records != Some(Destination::StandardOutput),
             progress: !read.quiet && std::io::stderr().is_terminal(),
             records,
@@ -215,7 +246,7 @@ impl InlineTask {
             normaliser,
             mtu: inline.mtu,
         };
-        let mut settings = Settings::default();
+        let mut settings = settings(inline.on_failure);
         settings.engine.hold_time = inline.hold_time;
         let queue = QueueSettings::new(*inline.queue.start());
         InlineTask {
@@ -223,6 +254,7 @@ impl InlineTask {
             grammars: GrammarChoice::new(inline.grammars),
             policies: PolicyChoice::new(inline.policy),
             settings,
+            limits: inline.limits,
             gate,
             records: inline.eve.map(Destination::new),
             evidence: inline.evidence,

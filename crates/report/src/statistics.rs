@@ -27,6 +27,8 @@ pub struct Statistics {
     pub detect: DetectionCounters,
     /// What a gateway did, or would have done, with packets.
     pub ips: VerdictCounters,
+    /// How often bounds were met, by their names; those that never were are left out.
+    pub limits: BTreeMap<&'static str, u64>,
 }
 
 macro_rules! counters {
@@ -71,6 +73,8 @@ counters! {
         vlan,
         /// Packets whose checksum is wrong.
         checksum_wrong,
+        /// Packets that were captured before their checksum was computed, and taken without it.
+        checksum_unverified,
         /// Packets of which the capture kept only a part.
         cut,
     }
@@ -194,6 +198,10 @@ impl AddAssign<&Statistics> for Statistics {
         self.app_layer += &other.app_layer;
         self.detect += other.detect;
         self.ips += other.ips;
+        for (bound, number) in &other.limits {
+            let counter = self.limits.entry(bound).or_default();
+            *counter = counter.saturating_add(*number);
+        }
     }
 }
 
@@ -245,8 +253,10 @@ mod tests {
         two.decoder.pkts = u64::MAX;
         two.app_layer.count_flow("dns");
         two.app_layer.count_flow("smtp");
+        two.limits.insert("flows", 2);
         one += &two;
         assert_eq!(one.decoder.pkts, u64::MAX);
+        assert_eq!(one.limits, BTreeMap::from([("flows", 2)]));
         assert_eq!(one.app_layer.flow, BTreeMap::from([("dns".to_owned(), 1), ("smtp".to_owned(), 3)]));
     }
 

@@ -45,6 +45,7 @@ pub struct Summary {
     alerts: BTreeMap<Severity, Kinds>,
     anomalies: Kinds,
     gaps: u64,
+    unverified_checksums: u64,
     missing: u64,
 }
 
@@ -155,6 +156,11 @@ impl Summary {
     /// Takes note of an anomaly, by the name that [`AnomalyKind::name`](crate::AnomalyKind::name) gives.
     pub fn anomaly(&mut self, name: &str) {
         self.anomalies.count(name);
+    }
+
+    /// Takes note of how many packets had no right checksum and were taken all the same.
+    pub fn unverified_checksums(&mut self, packets: u64) {
+        self.unverified_checksums = packets;
     }
 
     /// Takes note of a gap of so many octets.

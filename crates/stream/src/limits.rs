@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+use crate::connection::Connection;
+use crate::list::Links;
+use crate::slot::Slot;
+
+/// What an allocator adds to what it gives, in bytes.
+const ALLOCATION: usize = 16;
+
 /// The bounds of a [`FlowTable`](crate::FlowTable).
 ///
 /// Every buffer of the crate has its bound here, and every bound that is met shows itself: as the
@@ -35,7 +42,7 @@ pub struct Limits {
     /// The most bytes held out of order, per direction of a flow, default 4 MiB: a lost packet on
     /// a path of 400 Mbit/s and 80 ms.
     ///
-    /// Each held segment counts 64 bytes more than it carries, because that is what it costs. Met,
+    /// Each held segment counts 192 bytes more than it carries, because that is what it costs at worst. Met,
     /// it makes a gap with [`GapReason::ByteLimit`](crate::GapReason::ByteLimit).
     pub queue_bytes: usize,
     /// How long data is held behind missing bytes that nobody acknowledges, default 30 seconds: a
@@ -109,6 +116,25 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What the table keeps of a flow before its first data, in bytes: its state, and its places in the lists by age
+    /// and of timers. Its entry in the hash table comes on top; see [`Limits::table_bytes`].
+    pub const HALF_OPEN_BYTES: usize = size_of::<Slot>() + 2 * Links::BYTES;
+
+    /// What a connection beyond its handshake has besides, in bytes, without what lies in buffers.
+    pub const CONNECTION_BYTES: usize = size_of::<Connection>() + ALLOCATION;
+
+    /// The most bytes that the table takes for as many flows as there may be, before their first data: their state,
+    /// the hash table, and lists of free places and of timers that fire together.
+    ///
+    /// The hash table has room for a power of two of entries, is full at seven eighths and may double once more
+    /// for the traces of removed entries.
+    pub fn table_bytes(&self) -> usize {
+        let flows = self.flows.max(1);
+        let entries = (flows.saturating_mul(8) / 7).max(8).checked_next_power_of_two().unwrap_or(usize::MAX);
+        let hash = entries.saturating_mul(2 * (size_of::<u32>() + 1));
+        flows.saturating_mul(Limits::HALF_OPEN_BYTES + 2 * size_of::<u32>()).saturating_add(hash)
+    }
+
     /// The most bytes that the buffers of one TCP flow can hold, both directions together.
     ///
     /// The global bound [`Limits::memory`] holds as well.

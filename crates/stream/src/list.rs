@@ -33,6 +33,9 @@ pub(crate) fn make_room<T>(vector: &mut Vec<T>, most: usize) {
 }
 
 impl Links {
+    /// What the links of one slot take, in bytes.
+    pub(crate) const BYTES: usize = size_of::<Node>();
+
     /// Links for so many slots at most.
     pub(crate) fn new(most: usize) -> Links {
         Links { nodes: Vec::new(), most }

@@ -15,15 +15,23 @@ use smallvec::SmallVec;
 use crate::half::Payload;
 use crate::reassembly::{Reassembly, Winner};
 
-/// What a held segment costs besides its bytes, in bytes.
-const OVERHEAD: usize = 64;
+/// What a held segment costs besides its bytes, in bytes: where each is a run of its own, the run and the segment with the
+/// room that is reserved beyond them, and what the allocator adds.
+const OVERHEAD: usize = 192;
 
 /// The segments held in one direction.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     runs: VecDeque<Run>,
     segments: usize,
     bytes: usize,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        // Most queues never hold more than one run; the least that a vector grows to by itself is four.
+        Queue { runs: VecDeque::with_capacity(1), segments: 0, bytes: 0 }
+    }
 }
 
 /// Segments that follow each other without a hole: what Linux keeps as one.

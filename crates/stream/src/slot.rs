@@ -29,7 +29,7 @@ pub(crate) struct Slot {
 }
 
 // With the links of two lists (24 bytes), an embryonic flow has at most 128 bytes of state.
-const _: () = assert!(size_of::<Slot>() <= 104);
+const _: () = assert!(Limits::HALF_OPEN_BYTES <= 128);
 
 /// The state of a flow's protocol.
 #[derive(Debug)]

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `messages` | what is said of wrong arguments, captures and files, in snapshots |
 //! | `reading` | `read`: records, the screen, exit statuses, sources |
-//! | `languages` | `check`, `fmt`, `graph`, `test`, `limits`, `generate` |
+//! | `languages` | `check`, `fmt`, `graph`, `test`, `generate` |
+//! | `limits` | bounds and timeouts: `--limit` and its like, `limits`, `check --cost` |
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod languages;
+mod limits;
 mod messages;
 mod reading;
 

@@ -1,11 +1,13 @@
 //! `portcullis check`: what is wrong with grammars and policies, what they cost and what they give.
 
+mod cost;
 mod examples;
 
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use portcullis_engine::Settings;
 use portcullis_grammar::{CostCard, describe};
 use portcullis_lang::{Diagnostics, ProtocolScheme, Sources, render_json};
 
@@ -16,6 +18,8 @@ use crate::policies::{self, PolicyText};
 use crate::{Outcome, shipped};
 
 pub(crate) fn run(task: &CheckTask, colour: Colour) -> anyhow::Result<Outcome> {
+    let mut settings = Settings::default();
+    task.limits.apply(&mut settings)?;
     let (grammar_texts, policy_texts) = texts(task)?;
     let mut check = Check { task, colour, outcome: Outcome::Fine, schemes: Vec::new() };
     for text in grammar_texts {
@@ -26,6 +30,12 @@ pub(crate) fn run(task: &CheckTask, colour: Colour) -> anyhow::Result<Outcome> {
     }
     for text in policy_texts {
         check.policy(text)?;
+    }
+    // Of files that somebody is writing, what all flows together may take is not the question.
+    if task.cost && !task.json && task.files.is_empty() {
+        let mut out = std::io::stdout().lock();
+        writeln!(out)?;
+        cost::write(&mut out, &settings)?;
     }
     Ok(check.outcome)
 }

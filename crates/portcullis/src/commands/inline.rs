@@ -34,6 +34,8 @@ const BEAT: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> {
     // Everything that can be wrong is said before the first queue is bound: what a queue is sent and nobody reads waits.
+    let mut settings = task.settings.clone();
+    task.limits.apply(&mut settings)?;
     let grammars = grammars::load_all(&task.grammars, colour.stderr)?;
     let policies = policies::load_all(&task.policies, &grammars, colour.stderr)?;
     let mut signals = director::signals()?;
@@ -63,7 +65,7 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
         let (desk, pulse) = (Arc::new(Desk::default()), Pulse::default());
         let worker = Worker::new(
             queue,
-            Gate::new(Arc::clone(&grammars), Arc::clone(&policies), task.settings.clone(), task.gate.clone()),
+            Gate::new(Arc::clone(&grammars), Arc::clone(&policies), settings.clone(), task.gate.clone()),
             reporter(writer.as_ref(), &grammars, evidence.is_some()),
             injector,
             evidence.as_ref().and_then(EvidenceWriter::keeper),

@@ -7,48 +7,66 @@ use std::io::Write;
 use std::time::Duration;
 
 use portcullis_capture::limits as capture;
-use portcullis_engine::EngineLimits;
+use portcullis_engine::{Bound, Settings, Unit};
 use portcullis_grammar::limits as grammar;
 use portcullis_report::limits as report;
-use portcullis_stream::Limits;
-use portcullis_wire::FragmentLimits;
 use portcullis_wire::limits as wire;
 
 use crate::Outcome;
+use crate::plan::LimitsTask;
 
-pub(crate) fn run() -> anyhow::Result<Outcome> {
+pub(crate) fn run(task: &LimitsTask) -> anyhow::Result<Outcome> {
+    let mut settings = task.settings.clone();
+    task.limits.apply(&mut settings)?;
     let mut out = std::io::stdout().lock();
-    for (index, (title, bounds)) in sections().into_iter().enumerate() {
-        if index > 0 {
-            writeln!(out)?;
-        }
-        writeln!(out, "{title}")?;
-        for Bound { value, what } in bounds {
-            writeln!(out, "{value:>12}  {what}")?;
+    write_bounds(&mut out, &settings)?;
+    for (title, bounds) in sections() {
+        writeln!(out, "\n{title}")?;
+        for Fixed { value, what } in bounds {
+            writeln!(out, "{value:>14}  {what}")?;
         }
     }
     Ok(Outcome::Fine)
 }
 
-struct Bound {
+/// A line for a bound that can be set.
+pub(crate) fn write_bound(out: &mut impl Write, bound: Bound, settings: &Settings) -> std::io::Result<()> {
+    let (name, value, what) = (bound.name(), bound.show(settings), bound.what());
+    writeln!(out, "{value:>14}  {name:<21} {what}")
+}
+
+/// The bounds that can be set, with what tells that one was met, and what becomes of a flow then.
+fn write_bounds(out: &mut impl Write, settings: &Settings) -> std::io::Result<()> {
+    writeln!(out, "bounds and timeouts that can be set (--limit NAME=VALUE), and what tells that one was met")?;
+    for bound in Bound::ALL.iter().copied() {
+        write_bound(out, bound, settings)?;
+        let verdict = match (bound.is_judged(), settings.failures.when_met(bound)) {
+            (false, _) => String::new(),
+            (true, when_met) => format!("; verdict: {}", when_met.name()),
+        };
+        writeln!(out, "{:>14}  {:<21}   {}{verdict}", "", "", bound.told())?;
+    }
+    Ok(())
+}
+
+/// A bound that cannot be set.
+struct Fixed {
     value: String,
     what: &'static str,
 }
 
-fn sections() -> Vec<(&'static str, Vec<Bound>)> {
+fn sections() -> Vec<(&'static str, Vec<Fixed>)> {
     vec![
-        ("capture files", capture_files()),
-        ("packets and fragments", packets()),
-        ("flows and streams", streams()),
-        ("protocols on ports that no grammar names", recognition()),
-        ("conversations (beside what `check --cost` says)", conversations()),
-        ("grammar and policy files", languages()),
-        ("policies", policies()),
-        ("records", records()),
+        ("fixed: capture files", capture_files()),
+        ("fixed: packets", packets()),
+        ("fixed: conversations (beside what `check --cost` says)", conversations()),
+        ("fixed: grammar and policy files", languages()),
+        ("fixed: policies", policies()),
+        ("fixed: records", records()),
     ]
 }
 
-fn capture_files() -> Vec<Bound> {
+fn capture_files() -> Vec<Fixed> {
     vec![
         octets(capture::READ_BUFFER_BYTES, "buffer that a file is read through"),
         octets(capture::COMPRESSED_BUFFER_BYTES, "buffer that compressed data are read through"),
@@ -60,52 +78,17 @@ fn capture_files() -> Vec<Bound> {
     ]
 }
 
-fn packets() -> Vec<Bound> {
-    let fragments = FragmentLimits::default();
+fn packets() -> Vec<Fixed> {
     vec![
         count(wire::VLAN_TAGS, "VLAN tags of a packet"),
         count(wire::VLAN_IDENTIFIERS, "VLAN identifiers that are kept"),
         count(wire::EXTENSION_HEADERS, "IPv6 extension headers"),
         octets(wire::TCP_OPTIONS, "TCP options"),
         octets(wire::DATAGRAM, "datagram put together from fragments"),
-        count(fragments.datagrams, "datagrams in parts at a time"),
-        octets(fragments.bytes, "all datagrams in parts together"),
-        count(fragments.fragments, "fragments of a datagram"),
-        time(fragments.timeout_ipv4, "until an IPv4 datagram in parts is given up"),
-        time(fragments.timeout_ipv6, "until an IPv6 datagram in parts is given up"),
     ]
 }
 
-fn streams() -> Vec<Bound> {
-    let limits = Limits::default();
-    vec![
-        count(limits.flows, "flows at a time"),
-        octets(limits.memory, "all buffers of all flows together"),
-        octets(limits.bytes_per_flow(), "buffers of one flow"),
-        count(limits.queue_segments, "segments held out of order, per direction"),
-        octets(limits.queue_bytes, "held out of order, per direction"),
-        time(limits.queue_time, "until octets that nobody acknowledged are a gap"),
-        time(limits.queue_time_one_sided, "the same where one side alone was captured"),
-        time(limits.reorder_time, "until acknowledged octets that were not captured are a gap"),
-        count(limits.reorder_packets, "packets until then, at most"),
-        octets(limits.compare_bytes, "delivered octets kept to compare repetitions with, per direction"),
-        octets(limits.syn_bytes, "data of a SYN"),
-        time(limits.embryonic, "silence of an unfinished handshake"),
-        time(limits.established, "silence of a connection"),
-        time(limits.closing, "silence of a connection that one side has closed"),
-        time(limits.closed, "until a closed connection is forgotten"),
-        time(limits.datagram, "silence of a UDP flow"),
-    ]
-}
-
-fn recognition() -> Vec<Bound> {
-    vec![octets(
-        EngineLimits::default().recognise_octets,
-        "of the server held until the client's first octets tell the protocol",
-    )]
-}
-
-fn conversations() -> Vec<Bound> {
+fn conversations() -> Vec<Fixed> {
     vec![
         count(grammar::MAX_CALLS, "calls within calls while a record is parsed"),
         count(grammar::MAX_SLOTS, "values of one record with all its lists"),
@@ -121,7 +104,7 @@ fn conversations() -> Vec<Bound> {
     ]
 }
 
-fn languages() -> Vec<Bound> {
+fn languages() -> Vec<Fixed> {
     vec![
         octets(portcullis_lang::MAX_SOURCE_BYTES, "file"),
         count(portcullis_lang::MAX_NESTING, "brackets and blocks within each other"),
@@ -137,7 +120,7 @@ fn languages() -> Vec<Bound> {
     ]
 }
 
-fn policies() -> Vec<Bound> {
+fn policies() -> Vec<Fixed> {
     use portcullis_policy as policy;
 
     vec![
@@ -161,7 +144,7 @@ fn policies() -> Vec<Bound> {
     ]
 }
 
-fn records() -> Vec<Bound> {
+fn records() -> Vec<Fixed> {
     vec![
         octets(report::MAX_TEXT, "name or address in a record"),
         octets(report::MAX_REPLY_TEXT, "text of a reply in a record"),
@@ -184,53 +167,14 @@ fn records() -> Vec<Bound> {
     ]
 }
 
-fn count(value: impl TryInto<u64>, what: &'static str) -> Bound {
-    Bound { value: grouped(value.try_into().unwrap_or(u64::MAX)), what }
+fn count(value: impl TryInto<u64>, what: &'static str) -> Fixed {
+    Fixed { value: Unit::Count.show(value.try_into().unwrap_or(u64::MAX)), what }
 }
 
-fn octets(value: impl TryInto<u64>, what: &'static str) -> Bound {
-    let value = value.try_into().unwrap_or(u64::MAX);
-    let (number, unit) = match value {
-        0..1024 => (value, "octets"),
-        _ if value % (1 << 20) == 0 => (value >> 20, "MiB"),
-        _ if value % (1 << 10) == 0 => (value >> 10, "KiB"),
-        _ => (value, "octets"),
-    };
-    Bound { value: format!("{} {unit}", grouped(number)), what }
+fn octets(value: impl TryInto<u64>, what: &'static str) -> Fixed {
+    Fixed { value: Unit::Octets.show(value.try_into().unwrap_or(u64::MAX)), what }
 }
 
-fn time(value: Duration, what: &'static str) -> Bound {
-    let value = match value.as_secs() {
-        0 => format!("{} ms", value.as_millis()),
-        seconds => format!("{} s", grouped(seconds)),
-    };
-    Bound { value, what }
-}
-
-/// `1,000,000`
-fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && digits.len().saturating_sub(index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_for_people() {
-        assert_eq!(count(1_000_000, "").value, "1,000,000");
-        assert_eq!(count(999, "").value, "999");
-        assert_eq!(octets(1u64 << 20, "").value, "1 MiB");
-        assert_eq!(octets(1460, "").value, "1,460 octets");
-        assert_eq!(time(Duration::from_millis(200), "").value, "200 ms");
-        assert_eq!(time(Duration::from_secs(7440), "").value, "7,440 s");
-    }
+fn time(value: Duration, what: &'static str) -> Fixed {
+    Fixed { value: Unit::Time.show(u64::try_from(value.as_millis()).unwrap_or(u64::MAX)), what }
 }

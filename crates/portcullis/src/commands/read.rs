@@ -10,6 +10,8 @@ use crate::{Outcome, grammars, messages, policies};
 
 pub(crate) fn run(task: &ReadTask, colour: Colour) -> anyhow::Result<Outcome> {
     // Everything that can be wrong with what was typed is said before the first packet, and before a file is written to.
+    let mut settings = task.settings.clone();
+    task.limits.apply(&mut settings)?;
     let grammars = grammars::load_all(&task.grammars, colour.stderr)?;
     let policies = policies::load_all(&task.policies, &grammars, colour.stderr)?;
     let mut captures = CaptureSet::open(&task.captures)?;
@@ -18,7 +20,7 @@ pub(crate) fn run(task: &ReadTask, colour: Colour) -> anyhow::Result<Outcome> {
         None => None,
     };
     let mut reporter = Reporter::open(task, &grammars)?;
-    let mut engine = Engine::new(grammars, policies, task.settings.clone());
+    let mut engine = Engine::new(grammars, policies, settings);
 
     let mut bar = Bar::new(task.progress);
     let mut outcome = Outcome::Fine;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_engine::{
-    Flow, GateAction, Grammars, Judgement, Output, PacketInfo, Statistics as EngineStatistics, Verdict,
+    Bound, Flow, GateAction, Grammars, Judgement, Output, PacketInfo, Statistics as EngineStatistics, Verdict, WhenMet,
 };
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId, EventKind, ProtocolScheme};
@@ -203,6 +203,7 @@ impl Reporter {
     pub(crate) fn finish(mut self, engine: &EngineStatistics, colour: bool) -> anyhow::Result<Option<Severity>> {
         let (first, last) = self.span.unwrap_or_default();
         let statistics = self.totals.with(engine);
+        self.out.summary.unverified_checksums(engine.unverified_checksum);
         let body = StatisticsRecord { uptime: last.since(first), statistics: &statistics };
         self.out.files.clear();
         self.out.record(Head::of_capture(Moment { time: last, packet: 0 }), &body);
@@ -385,6 +386,23 @@ impl Output for Reporter {
 
     fn wrong_checksum(&mut self, packet: &PacketInfo<'_>) {
         self.of_packet(packet, AnomalyKind::Checksum { header: packet::wrong_checksum(packet) });
+    }
+
+    fn unverified_checksums(&mut self, packet: &PacketInfo<'_>) {
+        self.of_packet(packet, AnomalyKind::UnverifiedChecksums);
+    }
+
+    fn limit(&mut self, flow: &Flow, packet: &PacketInfo<'_>, bound: Bound, when_met: WhenMet) {
+        let Reporter { flows, out, totals, .. } = self;
+        let Some(report) = report_of(flows, flow) else { return };
+        totals.anomaly();
+        let head = Head {
+            vlans: packet.vlans,
+            app_proto: Some(flow.protocol_name).filter(|name| !name.is_empty()),
+            ..Head::of_flow(&report.identity, moment_of(packet))
+        };
+        let kind = AnomalyKind::Limit { bound: bound.name(), verdict: when_met.name() };
+        out.anomaly(head, Anomaly { kind, offset: None });
     }
 }
 

@@ -1,6 +1,6 @@
 //! The counters of the `stats` record, from what the engine counts and from flows as they end.
 
-use portcullis_engine::{Flow, Statistics as EngineStatistics};
+use portcullis_engine::{Bound, Flow, Statistics as EngineStatistics};
 use portcullis_report::Statistics;
 use portcullis_stream::{EndReason, FlowState, FlowSummary, Protocol};
 
@@ -67,6 +67,7 @@ impl Totals {
         decoder.icmpv6 = engine.icmp_v6;
         decoder.vlan = engine.vlan;
         decoder.checksum_wrong = engine.wrong_checksum;
+        decoder.checksum_unverified = engine.unverified_checksum;
         all.defrag.fragments = engine.fragments;
         all.defrag.reassembled = engine.reassembled;
         all.defrag.abandoned = engine.abandoned;
@@ -75,6 +76,8 @@ impl Totals {
         all.tcp.reassembly_gap_bytes = engine.gap_octets;
         all.tcp.strays = engine.strays;
         all.detect.alert = engine.alerts;
+        let met = Bound::ALL.iter().map(|bound| (bound.name(), engine.met(*bound)));
+        all.limits = met.filter(|(_, times)| *times > 0).collect();
         all
     }
 }

@@ -27,6 +27,15 @@ pub enum AnomalyKind<'a> {
         /// `ipv4`, `tcp`, `udp`, `icmpv4` or `icmpv6`.
         header: &'static str,
     },
+    /// Checksums were not computed yet when packets were captured; told of the first.
+    UnverifiedChecksums,
+    /// A bound was met, so that a flow is not inspected as it should be.
+    Limit {
+        /// The name of the bound, `conversation-memory`.
+        bound: &'a str,
+        /// What becomes of the flow: `accept` or `drop`.
+        verdict: &'a str,
+    },
     /// In a stream or its segments; the name is one of
     /// [`StreamAnomaly::name`](portcullis_stream::StreamAnomaly::name).
     Stream(&'a str),
@@ -68,6 +77,8 @@ impl AnomalyKind<'_> {
         match self {
             AnomalyKind::Packet(anomaly) => format!("packet.{}", anomaly.name()),
             AnomalyKind::Checksum { header } => format!("packet.{header}_checksum"),
+            AnomalyKind::UnverifiedChecksums => "packet.unverified_checksums".into(),
+            AnomalyKind::Limit { bound, .. } => format!("limit.{bound}"),
             AnomalyKind::Stream(name) => format!("stream.{name}"),
             AnomalyKind::Gap { .. } => "stream.gap".into(),
             AnomalyKind::Protocol { protocol, name, .. } => format!("{protocol}.{name}"),
@@ -88,6 +99,14 @@ impl Serialize for Fields<'_> {
             AnomalyKind::Checksum { header } => {
                 map.serialize_entry("type", "stream")?;
                 map.serialize_entry("event", &format_args!("{header}.invalid_checksum"))?;
+            }
+            AnomalyKind::UnverifiedChecksums => {
+                map.serialize_entry("type", "decode")?;
+                map.serialize_entry("event", "unverified_checksums")?;
+            }
+            AnomalyKind::Limit { bound, .. } => {
+                map.serialize_entry("type", "stream")?;
+                map.serialize_entry("event", &format_args!("limit.{bound}"))?;
             }
             AnomalyKind::Stream(name) => {
                 map.serialize_entry("type", "stream")?;
@@ -119,6 +138,14 @@ impl Serialize for Own<'_> {
             AnomalyKind::Gap { length, reason } => {
                 map.serialize_entry("length", &length)?;
                 map.serialize_entry("reason", reason)?;
+            }
+            AnomalyKind::UnverifiedChecksums => {
+                let text = "checksums were not computed yet when packets were captured; they are not verified";
+                map.serialize_entry("text", text)?;
+            }
+            AnomalyKind::Limit { verdict, .. } => {
+                map.serialize_entry("text", "a bound was met: from here on the flow is not inspected")?;
+                map.serialize_entry("verdict", verdict)?;
             }
             AnomalyKind::Protocol { text, record, state, .. } => {
                 for (key, value) in [("text", text), ("record", record), ("state", state)] {

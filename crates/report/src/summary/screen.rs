@@ -103,6 +103,13 @@ impl Screen {
             self.heading("anomalies", &number(total));
             self.kinds(&summary.anomalies);
         }
+        if summary.unverified_checksums > 0 {
+            let packets = number(summary.unverified_checksums);
+            self.heading(
+                "checksums",
+                &format!("{packets} packets were captured before they had one, and taken without"),
+            );
+        }
         if summary.gaps > 0 {
             self.heading("gaps", &format!("{}, {} missing", number(summary.gaps), octets(summary.missing)));
         }
