@@ -51,6 +51,10 @@ pub(crate) enum Command {
     Inline(InlineArguments),
     /// Ask or direct a gate that is running
     Ctl(ControlArguments),
+    /// Set, show or remove the firewall rules that send packets to `inline`
+    Rules(RulesArguments),
+    /// Say what this machine lacks for `inline`, and how to mend it
+    Doctor(DoctorArguments),
     /// Check grammars and policies, and say what is wrong with them
     Check(CheckArguments),
     /// Bring grammars into the common layout
@@ -293,6 +297,112 @@ pub(crate) struct ControlArguments {
     pub(crate) control: PathBuf,
 }
 
+/// Set, show or remove the firewall rules that send packets to `inline`.
+///
+/// They stand in chains or a table of their own, before the filter rules of the machine, which still decide about what the
+/// gate accepts. Setting them again replaces them in one step; removing them leaves nothing behind.
+#[derive(Args, Debug)]
+pub(crate) struct RulesArguments {
+    #[command(subcommand)]
+    pub(crate) action: RulesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Print what `apply` would do, as a shell script; for every backend unless one is named
+    Show(RuleSetArguments),
+    /// Set the rules; those that are there are replaced
+    Apply(RuleSetArguments),
+    /// Remove all of ours
+    Remove {
+        /// The program whose rules are removed: nft, iptables-nft or iptables-legacy [default: all]
+        #[arg(long, value_name = "NAME", value_parser = backend)]
+        backend: Option<crate::firewall::Backend>,
+    },
+}
+
+/// Which rules.
+#[derive(Args, Debug)]
+pub(crate) struct RuleSetArguments {
+    /// Where the gate stands
+    #[arg(long, value_enum, default_value_t = SetUpChoice::Router, value_name = "SET-UP")]
+    pub(crate) setup: SetUpChoice,
+
+    /// Ports that are guarded, as `25,587` or `25/tcp,53/udp`; at most 15 of each transport
+    #[arg(long, value_name = "PORT,...", default_value = "25,587", value_delimiter = ',')]
+    pub(crate) port: Vec<crate::firewall::Port>,
+
+    /// Queue, or queues as `0-3`: the same numbers as `inline --queue`
+    #[arg(long, short = 'Q', value_name = "N[-M]", default_value = "0", value_parser = queues)]
+    pub(crate) queue: RangeInclusive<u16>,
+
+    /// Let packets pass while no gate runs; this is so unless told otherwise
+    #[arg(long, overrides_with = "no_queue_bypass")]
+    pub(crate) queue_bypass: bool,
+
+    /// Drop packets while no gate runs
+    #[arg(long)]
+    pub(crate) no_queue_bypass: bool,
+
+    /// Do not drop what connection tracking calls invalid
+    #[arg(long)]
+    pub(crate) keep_invalid: bool,
+
+    /// The versions of IP
+    #[arg(long, value_enum, default_value_t = FamilyChoice::Both, value_name = "FAMILY")]
+    pub(crate) family: FamilyChoice,
+
+    /// The program that sets them: nft, iptables-nft or iptables-legacy [default: the first that can]
+    #[arg(long, value_name = "NAME", value_parser = backend)]
+    pub(crate) backend: Option<crate::firewall::Backend>,
+}
+
+/// Say what this machine lacks for `inline`, and how to mend it.
+///
+/// Nothing is changed: rules are tried in a network namespace of their own. The exit status is 1 if there is an error, which
+/// keeps a gate from working; warnings do not change it.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArguments {
+    /// Where the gate is to stand
+    #[arg(long, value_enum, default_value_t = SetUpChoice::Router, value_name = "SET-UP")]
+    pub(crate) setup: SetUpChoice,
+
+    /// Queue, or queues as `0-3`: the same numbers as `inline --queue`
+    #[arg(long, short = 'Q', value_name = "N[-M]", default_value = "0", value_parser = queues)]
+    pub(crate) queue: RangeInclusive<u16>,
+
+    /// The file that records are to be written to
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) eve: Option<PathBuf>,
+
+    /// The program that is to set the rules: nft, iptables-nft or iptables-legacy [default: the first that can]
+    #[arg(long, value_name = "NAME", value_parser = backend)]
+    pub(crate) backend: Option<crate::firewall::Backend>,
+
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where the gate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SetUpChoice {
+    /// It forwards packets between networks
+    Router,
+    /// It forwards frames between links of one network
+    Bridge,
+    /// It is the mail server
+    Host,
+}
+
+/// The versions of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FamilyChoice {
+    Both,
+    Ipv4,
+    Ipv6,
+}
+
 /// Check grammars and policies, each file by itself.
 ///
 /// Without files, the shipped ones are checked. Warnings do not change the exit status.
@@ -450,6 +560,15 @@ pub(crate) fn duration(word: &str) -> Result<Duration, String> {
     };
     let number: f64 = digits.parse().map_err(|_| format!("{word:?} is no time; write it as 500ms, 30s or 5min"))?;
     Duration::try_from_secs_f64(number * seconds).map_err(|error| format!("{word:?} is no time: {error}"))
+}
+
+fn backend(word: &str) -> Result<crate::firewall::Backend, String> {
+    use crate::firewall::Backend;
+
+    Backend::ALL.into_iter().find(|backend| backend.name() == word).ok_or_else(|| {
+        let names = Backend::ALL.map(Backend::name);
+        format!("a backend is one of {}", names.join(", "))
+    })
 }
 
 fn severity(word: &str) -> Result<Severity, String> {

@@ -4,6 +4,10 @@ pub(crate) mod read;
 
 pub(crate) mod inline;
 
+pub(crate) mod rules;
+
+pub(crate) mod doctor;
+
 pub(crate) mod check;
 pub(crate) mod explain;
 

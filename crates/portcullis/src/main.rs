@@ -9,6 +9,8 @@
 
 mod arguments;
 mod commands;
+mod doctor;
+mod firewall;
 mod gateway;
 mod grammars;
 mod limits;
@@ -71,6 +73,8 @@ fn run(plan: &Plan) -> anyhow::Result<Outcome> {
         Task::Inline(task) => commands::inline::run(task, plan.colour),
         Task::Control(task) => commands::inline::control(task),
         Task::Guard(task) => commands::inline::guard(task),
+        Task::Rules(task) => commands::rules::run(task),
+        Task::Doctor(task) => commands::doctor::run(task),
         Task::Check(task) => commands::check::run(task, plan.colour),
         Task::Explain(code) => commands::explain::run(*code),
         Task::Format(task) => commands::format::run(task, plan.colour),

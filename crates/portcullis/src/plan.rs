@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::CommandFactory;
 use portcullis_capture::queue::{Backend, QueueSettings};
 use portcullis_engine::{Failure, GateSettings, Mode, Settings, WhenMet};
 use portcullis_lang::Code;
@@ -12,10 +13,13 @@ use portcullis_policy::Severity;
 use portcullis_stream::{Midstream, NormaliserSettings};
 
 use crate::arguments::{
-    Arguments, CheckArguments, ColorChoice, Command, ControlArguments, FailureChoice, FormatArguments, GateMode,
-    Generated, GraphArguments, GraphFormat, InlineArguments, LimitsArguments, MessageFormat, MidstreamChoice,
-    ReadArguments, SandboxChoice, TestArguments,
+    Arguments, CheckArguments, ColorChoice, Command, ControlArguments, DoctorArguments, FailureChoice, FamilyChoice,
+    FormatArguments, GateMode, Generated, GraphArguments, GraphFormat, InlineArguments, LimitsArguments, MessageFormat,
+    MidstreamChoice, ReadArguments, RuleSetArguments, RulesArguments, RulesCommand, SandboxChoice, SetUpChoice,
+    TestArguments,
 };
+use crate::doctor::Purpose;
+use crate::firewall::{self, Families, Rules, SetUp};
 use crate::grammars::GrammarChoice;
 use crate::limits::LimitArguments;
 use crate::policies::PolicyChoice;
@@ -41,6 +45,8 @@ pub(crate) enum Task {
     Inline(Box<InlineTask>),
     Control(ControlTask),
     Guard(GuardTask),
+    Rules(RulesTask),
+    Doctor(DoctorTask),
     Check(CheckTask),
     Explain(Code),
     Format(FormatTask),
@@ -109,6 +115,28 @@ pub(crate) struct GuardTask {
     pub(crate) patience: Duration,
 }
 
+/// `portcullis rules`
+#[derive(Debug)]
+pub(crate) struct RulesTask {
+    pub(crate) action: RulesAction,
+    /// Nothing: whichever can.
+    pub(crate) backend: Option<firewall::Backend>,
+}
+
+#[derive(Debug)]
+pub(crate) enum RulesAction {
+    Show(Rules),
+    Apply(Rules),
+    Remove,
+}
+
+/// `portcullis doctor`
+#[derive(Debug)]
+pub(crate) struct DoctorTask {
+    pub(crate) purpose: Purpose,
+    pub(crate) json: bool,
+}
+
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
@@ -168,6 +196,11 @@ impl Plan {
             }
             Command::Guard { process, milliseconds } => {
                 Task::Guard(GuardTask { process, patience: Duration::from_millis(milliseconds) })
+            }
+            Command::Rules(RulesArguments { action }) => Task::Rules(RulesTask::new(action)),
+            Command::Doctor(DoctorArguments { setup, queue, eve, backend, json }) => {
+                let set_up = set_up(setup);
+                Task::Doctor(DoctorTask { purpose: Purpose { set_up, queues: queue, records: eve, backend }, json })
             }
             Command::Check(CheckArguments { explain: Some(code), .. }) => Task::Explain(code),
             Command::Check(check) => Task::Check(CheckTask {
@@ -270,6 +303,45 @@ impl InlineTask {
             user: inline.user,
         }
     }
+}
+
+impl RulesTask {
+    fn new(command: RulesCommand) -> RulesTask {
+        match command {
+            RulesCommand::Show(rules) => {
+                let backend = rules.backend;
+                RulesTask { action: RulesAction::Show(rule_set(rules)), backend }
+            }
+            RulesCommand::Apply(rules) => {
+                let backend = rules.backend;
+                RulesTask { action: RulesAction::Apply(rule_set(rules)), backend }
+            }
+            RulesCommand::Remove { backend } => RulesTask { action: RulesAction::Remove, backend },
+        }
+    }
+}
+
+fn set_up(choice: SetUpChoice) -> SetUp {
+    match choice {
+        SetUpChoice::Router => SetUp::Router,
+        SetUpChoice::Bridge => SetUp::Bridge,
+        SetUpChoice::Host => SetUp::Host,
+    }
+}
+
+fn rule_set(arguments: RuleSetArguments) -> Rules {
+    let families = match arguments.family {
+        FamilyChoice::Both => Families::Both,
+        FamilyChoice::Ipv4 => Families::Ipv4,
+        FamilyChoice::Ipv6 => Families::Ipv6,
+    };
+    let mut rules = Rules::new(set_up(arguments.setup), arguments.port, arguments.queue).unwrap_or_else(|problem| {
+        Arguments::command().error(clap::error::ErrorKind::ValueValidation, format!("--port: {problem}")).exit()
+    });
+    rules.queue_bypass = !arguments.no_queue_bypass;
+    rules.drop_invalid = !arguments.keep_invalid;
+    rules.families = families;
+    rules
 }
 
 impl Destination {
