@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 /// How many bytes of spare buffers are kept for the next flow that needs one.
 const SPARES: usize = 16 << 20;
 
+/// Which part of the memory that is left one direction of a flow may take where there is little.
+const GREEDY_FLOWS: usize = 256;
+
 /// The smallest buffer, in bytes: two full segments of an Ethernet.
 const SMALLEST: usize = 4096;
 
@@ -79,6 +82,23 @@ impl Buffers {
         }
         kept.extend(bytes);
         true
+    }
+
+    /// How many bytes one direction of a flow may hold for a normaliser: what it asks for as long as half of what there is for
+    /// all is free, and then a small part of what is left, so that it takes thousands of greedy flows to leave nothing.
+    pub(crate) fn share(&self) -> usize {
+        self.share_of(self.limit / 2).max(SMALLEST)
+    }
+
+    /// The same for what waits behind holes: an eighth of the memory is left for what comes in its order.
+    pub(crate) fn share_out_of_order(&self) -> usize {
+        self.share_of(self.limit / 8 * 3)
+    }
+
+    fn share_of(&self, budget: usize) -> usize {
+        let in_use = self.held.saturating_sub(self.spare_bytes);
+        let free = budget.saturating_sub(in_use);
+        free.saturating_sub(budget / 2).max(free / GREEDY_FLOWS)
     }
 
     /// Drops all but the last bytes of a copy.

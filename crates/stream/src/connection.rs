@@ -147,6 +147,28 @@ impl Connection {
         is_syn_ack(segment.flags) && is_new && (over || answers_new)
     }
 
+    /// Whether a segment shows that a gateway has to begin anew with a connection.
+    ///
+    /// A SYN that follows its end does: its receiver has forgotten it. So does one with another number if the first was
+    /// never answered, and, where the connection was joined in the middle, data before the point at which it was joined,
+    /// unless its receiver has confirmed that it was past it: otherwise one segment far ahead would make all the others old.
+    pub(crate) fn begins_anew(&self, direction: Direction, segment: &TcpSegment<'_>) -> bool {
+        let half = self.half(direction);
+        if is_syn(segment.flags) {
+            let over = matches!(self.state(), FlowState::Reset | FlowState::Closed);
+            let untouched = self.up.is_fresh() && self.down.is_fresh();
+            return !is_invalid(segment.flags) && (over || (untouched && self.opening.is_renewed(direction, segment)));
+        }
+        let brings = !segment.payload.is_empty() || segment.flags.contains(TcpFlags::FIN);
+        brings
+            && segment.flags.contains(TcpFlags::ACK)
+            && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::RST)
+            && !self.opening.is_confirmed(direction)
+            && half.synchronised
+            && !half.is_fresh()
+            && half.position(segment.sequence) < 0
+    }
+
     /// What was counted, up first.
     pub(crate) fn statistics(&self) -> [DirectionStatistics; 2] {
         [self.up.statistics, self.down.statistics]
@@ -256,7 +278,8 @@ impl Connection {
             return;
         }
         // Beyond the window: if the next byte itself is beyond it, we have missed its updates.
-        if windows && start > half.offset && half.offset <= half.edge && start >= half.edge {
+        let occupied = length.saturating_add(u64::from(payload.fin));
+        if windows && half.offset <= half.edge && half.is_beyond_window(start, occupied, false) {
             half.beyond = half.beyond.max(start.saturating_add(length));
             self.report(context, direction, StreamAnomaly::OutOfWindow, segment, out);
             return;

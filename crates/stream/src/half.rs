@@ -124,10 +124,15 @@ impl Half {
 
     /// Sets the sequence number of the byte at offset 0, unless bytes have come already.
     pub(crate) fn synchronise(&mut self, next: SequenceNumber) {
-        if !self.synchronised || (self.offset == 0 && self.queue.is_none() && !self.finished) {
+        if !self.synchronised || self.is_fresh() {
             self.synchronised = true;
             self.next = next;
         }
+    }
+
+    /// Whether no octet of it was delivered or is held, so that its numbers can still be set.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.offset == 0 && self.queue.is_none() && !self.finished
     }
 
     /// Where a sequence number lies in the stream; negative before its beginning.

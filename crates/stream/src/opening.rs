@@ -21,6 +21,7 @@ const CANDIDATE: [u16; 2] = [1 << 6, 1 << 7];
 const ANSWERED: u16 = 1 << 8;
 const RESET: u16 = 1 << 9;
 const TIMESTAMPS: [u16; 2] = [1 << 10, 1 << 11];
+const CONFIRMED: [u16; 2] = [1 << 12, 1 << 13];
 
 /// What is known of a connection before its first data.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +85,22 @@ impl Opening {
     pub(crate) fn join(&mut self, direction: Direction, segment: &TcpSegment<'_>) {
         self.synchronise(direction, segment.sequence);
         self.synchronise(direction.other(), segment.acknowledgement);
+        self.confirm(direction.other());
+    }
+
+    /// Notes that the receiver of a direction has said itself what it expects.
+    pub(crate) fn confirm(&mut self, direction: Direction) {
+        self.bits |= CONFIRMED[direction.index()];
+    }
+
+    /// Whether the numbers of a direction are more than what its sender says: its SYN was seen, or its receiver counts alike.
+    pub(crate) fn is_confirmed(&self, direction: Direction) -> bool {
+        self.syn_seen(direction) || self.bits & CONFIRMED[direction.index()] != 0
+    }
+
+    /// Whether a SYN has come, and nothing yet of the side that it asks.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.syn_seen(Direction::Up) && !self.syn_seen(Direction::Down) && self.bits & ANSWERED == 0
     }
 
     /// Whether a segment is the bare acknowledgement with which a connection was joined.
@@ -173,6 +190,21 @@ impl Opening {
     /// Notes that a side refused the connection.
     pub(crate) fn set_reset(&mut self) {
         self.bits |= RESET;
+    }
+
+    /// Whether a SYN comes in the place of one that was never answered.
+    pub(crate) fn is_renewed(&self, direction: Direction, segment: &TcpSegment<'_>) -> bool {
+        direction == Direction::Up && self.is_unanswered() && self.next(direction) != Some(segment.sequence + 1)
+    }
+
+    /// Whether a SYN that comes again asks for nothing that the first of its side did not: some systems leave options out
+    /// when the first was not answered, and the answer shows which one was taken.
+    pub(crate) fn greeted_less(&self, direction: Direction, segment: &TcpSegment<'_>) -> bool {
+        let options = segment.options.values();
+        let i = direction.index();
+        options.window_scale.is_none_or(|scale| self.scale[i] == scale)
+            && (!options.sack_permitted || self.bits & SACK[i] != 0)
+            && (options.timestamps.is_none() || self.bits & TIMESTAMPS[i] != 0)
     }
 
     /// Whether a SYN or SYN-ACK that comes again says the same as the first of its side.

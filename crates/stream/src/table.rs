@@ -168,10 +168,13 @@ impl FlowTable {
         {
             let replaced = match &slot.body {
                 Body::Opening(opening) if is_syn(segment.flags) && !is_invalid(segment.flags) => {
-                    !opening.any_syn_seen() || opening.is_reset()
+                    !opening.any_syn_seen()
+                        || opening.is_reset()
+                        || (self.normaliser.is_some() && opening.is_renewed(place.direction, segment))
                 }
-                // A gateway has not let an answer through to a SYN that it did not let through.
-                Body::Connection(_) if self.normaliser.is_some() && !is_syn(segment.flags) => false,
+                Body::Connection(connection) if self.normaliser.is_some() => {
+                    connection.begins_anew(place.direction, segment)
+                }
                 Body::Connection(connection) => connection.is_replaced_by(place.direction, segment),
                 _ => false,
             };
@@ -418,7 +421,8 @@ impl FlowTable {
         let midstream = !flags.contains(TcpFlags::SYN);
         let acceptable = !is_invalid(flags)
             && !flags.contains(TcpFlags::RST)
-            && (!midstream || (self.midstream && flags.contains(TcpFlags::ACK)));
+            && (!midstream || (self.midstream && flags.contains(TcpFlags::ACK)))
+            && (self.midstream || self.normaliser.is_none() || !is_syn_ack(flags));
         if !acceptable {
             self.statistics.strays += 1;
             return None;

@@ -340,6 +340,32 @@ fn t17_a_window_that_shrinks_takes_nothing_back() {
 }
 
 #[test]
+fn t17_a_side_that_has_closed_into_a_full_window_still_acknowledges() {
+    let mut lab = Lab::connected();
+    lab.send_all(&[
+        up(0, "QUIT").fin(),
+        down(0, "").ack(5).window(0),
+        down(0, "221 Bye").ack(5).window(0),
+        up(5, "").ack(7),
+    ]);
+    assert_eq!(lab.log(), ["up 0 QUIT", "up finished", "down 0 221 Bye"]);
+    // Nor is it beyond the window to say at its edge that something is missing.
+    let mut lab = Lab::connected();
+    lab.send_all(&[up(64_240, ""), up(64_241, ""), up(64_240, "x")]);
+    assert_eq!(lab.log(), ["up 64241 out_of_window", "up 64240 out_of_window"]);
+}
+
+#[test]
+fn t10_what_the_other_side_says_is_read_until_it_closes_too() {
+    let mut lab = Lab::connected();
+    lab.send_all(&[up(0, "QUIT\r\n").fin(), down(0, "221 ").ack(7)]);
+    lab.sleep(200);
+    lab.send_all(&[down(4, "Bye\r\n").ack(7), up(7, "").ack(9), down(9, "").ack(7).fin()]);
+    assert_eq!(lab.log(), ["up 0 QUIT\r\n", "up finished", "down 0 221 ", "down 4 Bye\r\n", "down finished"]);
+    assert_eq!(lab.summary().statistics.state, FlowState::Closed);
+}
+
+#[test]
 fn t18_a_segment_with_an_older_timestamp_is_ignored_if_both_sides_agreed_on_them() {
     let stamp = |value: u32| {
         let mut option = vec![1, 1, 8, 10];

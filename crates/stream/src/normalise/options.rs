@@ -1,6 +1,7 @@
 //! Which TCP options leave.
 
 use portcullis_wire::TcpSegment;
+use smallvec::SmallVec;
 
 const END: u8 = 0;
 const NO_OPERATION: u8 = 1;
@@ -54,6 +55,8 @@ pub(super) fn judge(segment: &TcpSegment<'_>, syn: bool, agreed: Agreed) -> Opti
         _ => false,
     };
     let mut cleaned: Vec<u8> = octets.to_vec();
+    // Where those stand that may stand, to find what stands twice.
+    let mut standing: SmallVec<[(u8, usize, usize); 8]> = SmallVec::new();
     let mut at = 0;
     let mut changed = false;
     while let Some(&kind) = octets.get(at) {
@@ -79,6 +82,12 @@ pub(super) fn judge(segment: &TcpSegment<'_>, syn: bool, agreed: Agreed) -> Opti
         }
         if !allowed(kind, length) {
             changed |= clear(&mut cleaned, at, at + length, NO_OPERATION);
+        } else {
+            // Of two of a kind the last one counts for Linux, the first one for others.
+            for (_, from, to) in standing.iter().filter(|(earlier, _, _)| *earlier == kind) {
+                changed |= clear(&mut cleaned, *from, *to, NO_OPERATION);
+            }
+            standing.push((kind, at, at + length));
         }
         at += length;
     }
@@ -131,6 +140,19 @@ mod tests {
         assert_eq!(judged(&[3, 3, 7, 1], false, ALL), instead(&[1; 4]), "a scale behind the SYN");
         assert_eq!(judged(&[2, 4, 5, 180, 34, 2, 1, 1], true, NONE), instead(&[2, 4, 5, 180, 1, 1, 1, 1]), "fast open");
         assert_eq!(judged(&[30, 4, 0, 129], true, NONE), instead(&[1; 4]), "several paths");
+    }
+
+    #[test]
+    fn of_two_of_a_kind_the_last_one_stands() {
+        let twice = [3, 3, 7, 3, 3, 2, 1, 1];
+        assert_eq!(judged(&twice, true, NONE), instead(&[1, 1, 1, 3, 3, 2, 1, 1]));
+        let thrice = [2, 4, 0, 1, 2, 4, 0, 2, 2, 4, 0, 3];
+        assert_eq!(judged(&thrice, true, NONE), instead(&[1, 1, 1, 1, 1, 1, 1, 1, 2, 4, 0, 3]));
+        let mut stamps = vec![8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
+        stamps.extend_from_within(..);
+        let mut cleaned = vec![1; 10];
+        cleaned.extend_from_slice(&stamps[10..]);
+        assert_eq!(judged(&stamps, false, ALL), instead(&cleaned));
     }
 
     #[test]

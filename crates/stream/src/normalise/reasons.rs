@@ -59,11 +59,11 @@ reasons! {
         SynData => "syn_data", "T12",
             "Data on a SYN is taken away; its sender repeats it when the connection stands.";
         Options => "options", "T12 T19 T21",
-            "Options that were not agreed on, do not belong there or are unknown are overwritten with no operation.";
+            "Options that were not agreed on, stand twice, do not belong there or are unknown are overwritten with no operation.";
         Urgent => "urgent", "T22",
             "The urgent flag and pointer are cleared, so that every receiver reads the octet in its place.";
         Reserved => "reserved", "T34",
-            "Reserved bits of the header are cleared.";
+            "Reserved bits of the TCP and IPv4 headers are cleared.";
         TimeToLive => "ttl", "T4",
             "A time to live below the floor is raised to it.";
     }
@@ -84,6 +84,8 @@ reasons! {
             "A SYN of the server's side: a split handshake, or both sides opening at once.";
         SynChanged => "syn_changed", "T21 T24 T26",
             "A SYN or SYN-ACK that comes again with another number or other options.";
+        BeforeSyn => "before_syn", "T23 T25",
+            "Data or an end of a side whose SYN was not let through.";
         SynAckWrongAck => "syn_ack_wrong_ack", "T24",
             "A SYN-ACK that acknowledges no SYN that was let through.";
         ResetInexact => "rst_inexact", "T8",
@@ -93,7 +95,7 @@ reasons! {
         AckTooOld => "ack_too_old", "T15",
             "An acknowledgement that lies behind by more than a window.";
         OutOfWindow => "out_of_window", "T16",
-            "A segment beyond the window of its receiver.";
+            "A segment beyond the window of its receiver, or before the beginning of the stream.";
         TimestampOld => "timestamp_old", "T18",
             "A timestamp older than one that was let through (PAWS, RFC 7323 section 5).";
         DataAfterFin => "data_after_fin", "T10",

@@ -12,7 +12,7 @@ use crate::half::{Context, Half, Payload};
 use crate::queue::Queue;
 use crate::reassembly::Reassembly;
 
-use super::reasons::{Change, DropReason};
+use super::reasons::{Change, ChangeSet, DropReason};
 
 /// What is to become of the payload and the FIN of a segment.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Recorded {
     /// The payload that leaves, if it is another one.
     pub(super) payload: Option<Vec<u8>>,
     /// Why it is another one.
-    pub(super) change: Option<Change>,
+    pub(super) changes: ChangeSet,
     /// Whether the FIN is to be taken away.
     pub(super) without_fin: bool,
 }
@@ -52,12 +52,16 @@ impl Half {
             return Err(DropReason::NotRecorded);
         }
         let mut recorded = Recorded { payload: self.overlaid(context, position, bytes, out), ..Recorded::default() };
-        recorded.change = recorded.payload.as_ref().map(|_| Change::Overlap);
+        if recorded.payload.is_some() {
+            recorded.changes.insert(Change::Overlap);
+        }
+        // What has left behind this end shows that it is none.
+        let early_fin = fin && i64::try_from(self.held_end()).unwrap_or(i64::MAX) > end;
         if position > offset {
             self.record_behind_a_hole(context, position, bytes, fin, &mut recorded, out)?;
         } else if end <= offset {
             self.statistics.repeated = self.statistics.repeated.saturating_add(1);
-            if fin && end == offset {
+            if fin && end == offset && !early_fin {
                 self.finish(context, out);
             } else if fin {
                 self.report(context, StreamAnomaly::FinMoved, u64::try_from(end).unwrap_or(0), out);
@@ -70,10 +74,13 @@ impl Half {
                 None => Cow::Borrowed(bytes.get(known..).unwrap_or_default()),
             };
             self.let_through(context, new, out)?;
-            if fin {
+            if early_fin {
+                self.report(context, StreamAnomaly::FinMoved, u64::try_from(end).unwrap_or(0), out);
+                recorded.without_fin = true;
+            }
+            self.absorb(context, out);
+            if fin && !early_fin {
                 self.finish(context, out);
-            } else {
-                self.absorb(context, out);
             }
         }
         Ok(recorded)
@@ -105,10 +112,12 @@ impl Half {
         let length = usize::try_from(last.saturating_sub(position)).unwrap_or(0).min(bytes.len());
         let within = bytes.get(..length).unwrap_or_default();
         recorded.payload = self.overlaid(context, position, within, out);
-        recorded.change = recorded.payload.as_ref().map(|_| Change::Overlap);
+        if recorded.payload.is_some() {
+            recorded.changes.insert(Change::Overlap);
+        }
         if within.len() < bytes.len() {
             recorded.payload.get_or_insert_with(|| within.to_vec());
-            recorded.change = Some(Change::BeyondFin);
+            recorded.changes.insert(Change::BeyondFin);
         }
         Ok(recorded)
     }
@@ -142,9 +151,8 @@ impl Half {
         }
         let cost: usize = holes.iter().map(|(from, to)| Queue::cost(usize::try_from(to - from).unwrap_or(0))).sum();
         let (segments, held) = self.queue.as_ref().map_or((0, 0), |queue| (queue.segments(), queue.bytes()));
-        if segments.saturating_add(holes.len()) > context.limits.queue_segments
-            || held.saturating_add(cost) > context.limits.queue_bytes
-        {
+        let most = context.limits.queue_bytes.min(context.buffers.share_out_of_order());
+        if segments.saturating_add(holes.len()) > context.limits.queue_segments || held.saturating_add(cost) > most {
             self.report(context, StreamAnomaly::RecordLimit, start, out);
             return Err(DropReason::OutOfOrderLimit);
         }
@@ -176,7 +184,8 @@ impl Half {
         bytes: Cow<'a, [u8]>,
         out: &mut StreamEvents<'a>,
     ) -> Result<(), DropReason> {
-        if !context.buffers.try_keep(&mut self.kept, &bytes, context.limits.record_bytes) {
+        let most = context.limits.record_bytes.min(context.buffers.share());
+        if !context.buffers.try_keep(&mut self.kept, &bytes, most) {
             self.report(context, StreamAnomaly::RecordLimit, self.offset, out);
             return Err(DropReason::RecordLimit);
         }
@@ -250,6 +259,22 @@ impl Half {
             self.report(context, StreamAnomaly::OverlapDiff, at, out);
         }
         copy
+    }
+
+    /// Whether a segment with so many octets lies beyond what its receiver has ever allowed. If `strictly`, that holds for
+    /// what comes next, too, but for the one octet of a probe: else anybody could fill the record with what no receiver
+    /// takes.
+    pub(crate) fn is_beyond_window(&self, start: u64, length: u64, strictly: bool) -> bool {
+        let next = self.offset.saturating_add(u64::from(self.finished));
+        if start > next {
+            return start > self.edge || (start == self.edge && length > 0);
+        }
+        let is_probe = self.offset == self.edge && start.saturating_add(length) == self.offset.saturating_add(1);
+        strictly
+            && self.offset >= self.edge
+            && start.saturating_add(length) > self.offset
+            && !self.finished
+            && !is_probe
     }
 
     /// Whether a range has octets that were let through, are not acknowledged and are not kept.

@@ -6,6 +6,8 @@ use super::reasons::{Change, ChangeSet};
 
 /// Where things stand in the headers, in octets.
 const IPV4_TOTAL_LENGTH: usize = 2;
+const IPV4_FLAGS: usize = 6;
+const IPV4_RESERVED: u8 = 0x80;
 const IPV4_TTL: usize = 8;
 const IPV4_CHECKSUM: usize = 10;
 const IPV6_PAYLOAD_LENGTH: usize = 4;
@@ -32,6 +34,19 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
+    /// Notes what is to be changed about the IP header.
+    pub(super) fn clean_ip(&mut self, ip: &IpPacket<'_>, minimum_ttl: Option<u8>) {
+        if let Some(floor) = minimum_ttl
+            && ip.ttl < floor
+        {
+            self.ttl = Some(floor);
+            self.changes.insert(Change::TimeToLive);
+        }
+        if has_reserved_bit(ip) {
+            self.changes.insert(Change::Reserved);
+        }
+    }
+
     /// What is changed.
     pub fn changes(&self) -> ChangeSet {
         self.changes
@@ -92,6 +107,11 @@ impl Rewrite {
             if let Some(ttl) = self.ttl {
                 put(header, IPV4_TTL, &[ttl]);
             }
+            if self.changes.contains(Change::Reserved)
+                && let Some(octet) = header.get_mut(IPV4_FLAGS)
+            {
+                *octet &= !IPV4_RESERVED;
+            }
             put(header, IPV4_CHECKSUM, &[0, 0]);
             let checksum = internet_checksum(header);
             put(header, IPV4_CHECKSUM, &checksum.to_be_bytes());
@@ -103,6 +123,16 @@ impl Rewrite {
             }
         }
     }
+}
+
+/// Whether an IP header is to be changed.
+pub(super) fn is_ip_odd(ip: &IpPacket<'_>, minimum_ttl: Option<u8>) -> bool {
+    minimum_ttl.is_some_and(|floor| ip.ttl < floor) || has_reserved_bit(ip)
+}
+
+/// Whether the bit beside those of fragments is set, which has no meaning (RFC 791 section 3.1).
+fn has_reserved_bit(ip: &IpPacket<'_>) -> bool {
+    ip.source.is_ipv4() && ip.header.get(IPV4_FLAGS).is_some_and(|octet| octet & IPV4_RESERVED != 0)
 }
 
 /// Overwrites octets where they are there.

@@ -38,30 +38,14 @@ impl Connection {
             self.report(context, direction, StreamAnomaly::InvalidFlags, segment, out);
             return Err(DropReason::InvalidFlags);
         }
-        // What was agreed on before the gate stood nobody knows: it may stand.
-        let unknown = !self.opening.any_syn_seen();
-        let agreed = Agreed { timestamps: unknown || self.opening.timestamps(), sack: unknown || self.opening.sack() };
-        clean_header(segment, agreed, &mut rewrite)?;
+        clean_header(segment, agreed(&self.opening), &mut rewrite)?;
         if flags.contains(TcpFlags::SYN) {
             self.normalise_syn(context, direction, segment, out)?;
             clean_syn(segment, &mut rewrite);
             return Ok(rewrite);
         }
         if flags.contains(TcpFlags::RST) {
-            return match self.judge_reset(direction, segment) {
-                ResetVerdict::Exact => {
-                    self.set_reset(context, direction, out);
-                    Ok(rewrite)
-                }
-                ResetVerdict::Inexact => {
-                    self.report(context, direction, StreamAnomaly::ResetInexact, segment, out);
-                    Err(DropReason::ResetInexact)
-                }
-                ResetVerdict::OutOfWindow => {
-                    self.report(context, direction, StreamAnomaly::ResetOutOfWindow, segment, out);
-                    Err(DropReason::ResetInexact)
-                }
-            };
+            return self.normalise_reset(context, direction, segment, out).map(|()| rewrite);
         }
         if !flags.contains(TcpFlags::ACK) {
             self.report(context, direction, StreamAnomaly::MissingAckFlag, segment, out);
@@ -71,6 +55,34 @@ impl Connection {
         Ok(rewrite)
     }
 
+    fn normalise_reset(
+        &mut self,
+        context: &Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'_>,
+        out: &mut StreamEvents<'_>,
+    ) -> Result<(), DropReason> {
+        let kind = match self.judge_reset(direction, segment) {
+            ResetVerdict::Exact => {
+                self.set_reset(context, direction, out);
+                return Ok(());
+            }
+            ResetVerdict::Inexact => StreamAnomaly::ResetInexact,
+            ResetVerdict::OutOfWindow => StreamAnomaly::ResetOutOfWindow,
+        };
+        // A receiver that lacks what was let through expects less than what comes next here. It decides; nothing is
+        // believed of it.
+        let half = self.half(direction);
+        let expected = i64::try_from(half.acknowledged).unwrap_or(i64::MAX)..=i64::try_from(half.offset).unwrap_or(0);
+        if answers_another(&self.opening, direction)
+            || (half.synchronised && expected.contains(&half.position(segment.sequence)))
+        {
+            return Ok(());
+        }
+        self.report(context, direction, kind, segment, out);
+        Err(DropReason::ResetInexact)
+    }
+
     fn normalise_syn(
         &mut self,
         context: &Context<'_>,
@@ -78,12 +90,18 @@ impl Connection {
         segment: &TcpSegment<'_>,
         out: &mut StreamEvents<'_>,
     ) -> Result<(), DropReason> {
+        let half = self.half(direction);
+        let first = half.next - half.offset as u32;
+        if half.synchronised && !half.is_fresh() && first != segment.sequence + 1 {
+            // Its octets are counted from another number already.
+            let is_answer = !is_syn(segment.flags);
+            let kind = if is_answer { StreamAnomaly::SynAckChanged } else { StreamAnomaly::SynInEstablished };
+            self.report(context, direction, kind, segment, out);
+            return Err(if is_answer { DropReason::SynChanged } else { DropReason::SynInConnection });
+        }
         let greeted = greet(&mut self.opening, direction, segment);
         if let Some(kind) = greeted.anomaly {
             self.report(context, direction, kind, segment, out);
-        }
-        if greeted.reason == Some(DropReason::SynInConnection) {
-            self.reopened = Some((direction, segment.sequence + 1));
         }
         match greeted.reason {
             Some(reason) => Err(reason),
@@ -109,35 +127,57 @@ impl Connection {
         let fin = segment.flags.contains(TcpFlags::FIN);
         let length = segment.payload.len() as u64;
         if !self.half(direction).synchronised {
+            if self.opening.any_syn_seen() {
+                let treated = before_syn(segment);
+                if treated.is_err() {
+                    self.report(context, direction, StreamAnomaly::SplitHandshake, segment, out);
+                }
+                return treated;
+            }
             self.opening.synchronise(direction, segment.sequence);
             self.half_mut(direction).synchronise(segment.sequence);
         }
-        let windows = self.windows_are_known(direction);
+        let begins = self.opening.syn_seen(direction);
+        if !begins && (length > 0 || fin) {
+            // Of a connection joined in the middle, what comes first need not be what its receiver reads first.
+            let half = self.half_mut(direction);
+            if half.position(segment.sequence) < 0 && half.is_fresh() {
+                half.synchronise(segment.sequence);
+            }
+        }
+        // Both sides pass here, so that one that is silent is not absent.
+        let windows = self.opening.shift(direction).is_some();
         let timestamp = if self.opening.timestamps() { segment.options.timestamps() } else { None };
+        let acknowledged = self.half(direction.other()).position(segment.acknowledgement);
+        let acknowledges_more =
+            acknowledged > i64::try_from(self.half(direction.other()).acknowledged).unwrap_or(i64::MAX);
         let half = self.half_mut(direction);
         let position = half.position(segment.sequence);
         let start = u64::try_from(position).unwrap_or(0);
+        let end = start.saturating_add(length);
         if timestamp.is_some_and(|timestamp| half.is_outdated(timestamp.value, context.now)) {
+            // Acknowledgements overtake each other on the way; one that brings nothing is no loss and no harm.
+            if length == 0 && !fin && !acknowledges_more {
+                return Ok(());
+            }
             self.report(context, direction, StreamAnomaly::TimestampOld, segment, out);
             return Err(DropReason::TimestampOld);
         }
-        if windows && start > half.offset && start >= half.edge {
+        // A keep-alive before any data stands at the number of the SYN.
+        let before = begins && position < -1 && (length > 0 || fin);
+        if before || (windows && half.is_beyond_window(start, length, !resumes)) {
             self.report(context, direction, StreamAnomaly::OutOfWindow, segment, out);
             return Err(DropReason::OutOfWindow);
-        }
-        if let Some(timestamp) = timestamp {
-            half.remember(timestamp.value, start, start.saturating_add(length), context.now);
         }
         let is_old = position.saturating_add_unsigned(length) < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
         if !windows || !is_old {
             self.normalise_acknowledgement(context, direction, segment, resumes, out)?;
         }
+        if let Some(timestamp) = timestamp {
+            self.half_mut(direction).remember(timestamp.value, start, end, context.now);
+        }
         if segment.flags.contains(TcpFlags::URG) {
             self.report_urgent(context, direction, segment, out);
-            rewrite.without |= TcpFlags::URG;
-            rewrite.change(Change::Urgent);
-        } else if segment.urgent != 0 {
-            rewrite.change(Change::Urgent);
         }
         self.establish(context, direction, out);
         if length == 0 && !fin {
@@ -152,9 +192,7 @@ impl Connection {
             rewrite.change(Change::Fin);
         }
         rewrite.payload = recorded.payload;
-        if let Some(change) = recorded.change {
-            rewrite.change(change);
-        }
+        recorded.changes.iter().for_each(|change| rewrite.change(change));
         Ok(())
     }
 
@@ -173,9 +211,11 @@ impl Connection {
             self.opening.synchronise(other, acknowledgement);
             self.synchronise();
         }
-        let windows = self.windows_are_known(other);
+        let windows = self.opening.shift(other).is_some();
         let shift = self.opening.shift(direction);
         let half = self.half_mut(other);
+        // What one side sends may take another way, and then never comes by (T32).
+        let resumes = resumes || half.statistics.packets == 0;
         let position = half.position(acknowledgement);
         let too_old = position.saturating_add(i64::from(half.largest_window))
             < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
@@ -186,6 +226,8 @@ impl Connection {
         let Ok(offset) = u64::try_from(position) else {
             return Ok(());
         };
+        self.opening.confirm(other);
+        let half = self.half_mut(other);
         let let_through = half.held_end().saturating_add(u64::from(half.finished));
         if offset > let_through {
             if !resumes {
@@ -247,6 +289,10 @@ pub(super) fn greet(opening: &mut Opening, direction: Direction, segment: &TcpSe
             *opening = tried;
             Greeted::default()
         }
+        Greeting::Repeated if syn && opening.is_unanswered() && opening.greeted_less(direction, segment) => {
+            *opening = tried;
+            Greeted::default()
+        }
         Greeting::Repeated => match syn {
             true => refused(StreamAnomaly::SynChanged, DropReason::SynChanged),
             false => refused(StreamAnomaly::SynAckChanged, DropReason::SynChanged),
@@ -259,7 +305,25 @@ pub(super) fn greet(opening: &mut Opening, direction: Direction, segment: &TcpSe
     }
 }
 
-/// Cleans what is the same for all segments: options, reserved bits.
+/// What both sides have agreed on. Where a SYN was not seen, it may be anything.
+fn agreed(opening: &Opening) -> Agreed {
+    let unknown = Direction::BOTH.into_iter().any(|direction| !opening.syn_seen(direction));
+    Agreed { timestamps: unknown || opening.timestamps(), sack: unknown || opening.sack() }
+}
+
+/// Whether a reset may answer what the server says about a connection before this one (RFC 9293 section 3.5.1).
+fn answers_another(opening: &Opening, direction: Direction) -> bool {
+    direction == Direction::Up && opening.is_unanswered()
+}
+
+/// What becomes of a segment of a side whose SYN has not come: an acknowledgement alone may be that of a connection before
+/// this one, to which its receiver answers with a reset; anything else would be counted from a number that nobody agreed on.
+fn before_syn(segment: &TcpSegment<'_>) -> Result<(), DropReason> {
+    let bare = segment.payload.is_empty() && !segment.flags.contains(TcpFlags::FIN);
+    if bare { Ok(()) } else { Err(DropReason::BeforeSyn) }
+}
+
+/// Cleans what is the same for all segments: options, reserved bits, the urgent pointer.
 pub(super) fn clean_header(segment: &TcpSegment<'_>, agreed: Agreed, rewrite: &mut Rewrite) -> Result<(), DropReason> {
     match judge(segment, segment.flags.contains(TcpFlags::SYN), agreed) {
         Options::Fine => {}
@@ -272,6 +336,11 @@ pub(super) fn clean_header(segment: &TcpSegment<'_>, agreed: Agreed, rewrite: &m
     if segment.reserved != 0 {
         rewrite.change(Change::Reserved);
     }
+    // Also without data: the pointer would take an octet out of what comes later.
+    if segment.flags.contains(TcpFlags::URG) || segment.urgent != 0 {
+        rewrite.without |= TcpFlags::URG;
+        rewrite.change(Change::Urgent);
+    }
     Ok(())
 }
 
@@ -280,10 +349,6 @@ pub(super) fn clean_syn(segment: &TcpSegment<'_>, rewrite: &mut Rewrite) {
     if !segment.payload.is_empty() {
         rewrite.payload = Some(Vec::new());
         rewrite.change(Change::SynData);
-    }
-    if segment.flags.contains(TcpFlags::URG) || segment.urgent != 0 {
-        rewrite.without |= TcpFlags::URG;
-        rewrite.change(Change::Urgent);
     }
 }
 
@@ -319,10 +384,10 @@ pub(super) fn normalise_opening(
         tell(opening, StreamAnomaly::InvalidFlags);
         return Opened::Done(Err(DropReason::InvalidFlags));
     }
+    if let Err(reason) = clean_header(segment, agreed(opening), &mut rewrite) {
+        return Opened::Done(Err(reason));
+    }
     if flags.contains(TcpFlags::SYN) {
-        if let Err(reason) = clean_header(segment, Agreed { timestamps: false, sack: false }, &mut rewrite) {
-            return Opened::Done(Err(reason));
-        }
         let greeted = greet(opening, direction, segment);
         if let Some(kind) = greeted.anomaly {
             tell(opening, kind);
@@ -345,11 +410,25 @@ pub(super) fn normalise_opening(
                 out.push(StreamEvent { flow: context.flow, kind });
                 Opened::Refused(rewrite)
             }
+            ResetVerdict::Inexact | ResetVerdict::OutOfWindow if answers_another(opening, direction) => {
+                Opened::Done(Ok(rewrite))
+            }
             ResetVerdict::Inexact | ResetVerdict::OutOfWindow => {
                 tell(opening, StreamAnomaly::ResetOutOfWindow);
                 Opened::Done(Err(DropReason::ResetInexact))
             }
         };
+    }
+    // Nothing is kept for acknowledgements alone, which anybody can send (T36).
+    if opening.is_joined_at(direction, segment) {
+        return Opened::Done(Ok(rewrite));
+    }
+    if opening.any_syn_seen() && opening.next(direction).is_none() && flags.contains(TcpFlags::ACK) {
+        let treated = before_syn(segment);
+        if treated.is_err() {
+            tell(opening, StreamAnomaly::SplitHandshake);
+        }
+        return Opened::Done(treated.map(|()| rewrite));
     }
     Opened::Beyond
 }

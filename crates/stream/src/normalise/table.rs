@@ -11,8 +11,8 @@ use crate::half::Context;
 use crate::slot::{Body, Class};
 use crate::table::{FlowTable, Place};
 
-use super::reasons::{Change, DropReason, NormaliserStatistics};
-use super::rewrite::Rewrite;
+use super::reasons::{DropReason, NormaliserStatistics};
+use super::rewrite::{Rewrite, is_ip_odd};
 use super::segment::{Opened, normalise_opening};
 use super::{Midstream, Normalised, NormaliserSettings, SideNumbers, Treatment};
 
@@ -55,16 +55,13 @@ impl FlowTable {
             },
         };
         let Some(normaliser) = &mut self.normaliser else { return normalised };
-        if let Some(floor) = normaliser.settings.minimum_ttl
-            && ip.ttl < floor
-            && !matches!(normalised.treatment, Treatment::Drop(_))
-        {
+        let minimum_ttl = normaliser.settings.minimum_ttl;
+        if is_ip_odd(ip, minimum_ttl) && !matches!(normalised.treatment, Treatment::Drop(_)) {
             let mut rewrite = match normalised.treatment {
                 Treatment::Change(rewrite) => rewrite,
                 Treatment::Forward | Treatment::Drop(_) => Box::default(),
             };
-            rewrite.ttl = Some(floor);
-            rewrite.changes.insert(Change::TimeToLive);
+            rewrite.clean_ip(ip, minimum_ttl);
             normalised.treatment = Treatment::Change(rewrite);
         }
         match &normalised.treatment {
@@ -224,6 +221,9 @@ impl FlowTable {
             (true, _, _) => Treatment::Forward,
             (false, false, _) => Treatment::Drop(DropReason::MissingAck),
             (false, true, Midstream::Pass | Midstream::Inspect) => Treatment::Forward,
+            (false, true, Midstream::Drop) if segment.flags.contains(TcpFlags::SYN) => {
+                Treatment::Drop(DropReason::SynAckWrongAck)
+            }
             (false, true, Midstream::Drop) => Treatment::Drop(DropReason::NotFollowed),
         }
     }

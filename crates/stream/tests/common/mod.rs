@@ -1,9 +1,11 @@
 //! A client and a server whose segments are written by hand, and a log of what the table says.
 // Each test file uses its part of it, and a broken assumption is to end the test.
-#![allow(dead_code, unreachable_pub, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, clippy::expect_used, clippy::panic)]
 
 pub mod capture;
+pub mod gateway;
 pub mod promises;
+pub mod receivers;
 
 use portcullis_lang::Direction;
 use portcullis_stream::{
