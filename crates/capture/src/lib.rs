@@ -1,6 +1,6 @@
-//! Sources of packets, and the writing of captures.
+//! Sources of packets: capture files, interfaces, queues of the kernel; and where packets go.
 //!
-//! This is the layer where packets enter. It knows how to find them in files and what time and link type they
+//! This is the layer where packets enter. It knows how to find them and what time and link type they
 //! have, and nothing of what is in them: that is the business of `portcullis-wire` and the layers above.
 //!
 //! - [`PacketSource`] is what all sources share: the next [`Packet`], borrowed until the one after it.

@@ -5,7 +5,7 @@ use portcullis_wire::{LinkType, Timestamp};
 use crate::error::CaptureError;
 use crate::options::Comments;
 
-/// A source of packets: capture files, and later interfaces and NFQUEUE.
+/// A source of packets: capture files and interfaces. Queues, whose packets need an answer, are [`crate::queue::PacketQueue`].
 ///
 /// The trait is what all of them share and no more: packets one after the other, each valid until the next is asked for.
 /// How a packet is released or refused belongs to the sources that can do it.

@@ -238,3 +238,22 @@ pub enum Disposition<'a> {
     /// It goes no further, and nobody is told.
     Drop,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_a_kernel_without_queues_say_so() {
+        for code in [libc::EPROTONOSUPPORT, libc::EAFNOSUPPORT, libc::EINVAL] {
+            let error = open_error(3, "opening", io::Error::from_raw_os_error(code));
+            assert!(matches!(error, QueueError::Unsupported { number: 3 }), "{error:?}");
+            assert!(error.to_string().contains("modprobe nfnetlink_queue"), "{error}");
+        }
+        let error = open_error(3, "opening a netlink socket", io::Error::from_raw_os_error(libc::EMFILE));
+        assert!(
+            error.to_string().starts_with("queue 3 cannot be opened: opening a netlink socket failed: "),
+            "{error}"
+        );
+    }
+}

@@ -58,6 +58,7 @@ struct Fixed {
 fn sections() -> Vec<(&'static str, Vec<Fixed>)> {
     vec![
         ("fixed: capture files", capture_files()),
+        ("queues and interfaces (unless an option says otherwise)", queues()),
         ("fixed: packets", packets()),
         ("fixed: conversations (beside what `check --cost` says)", conversations()),
         ("fixed: grammar and policy files", languages()),
@@ -75,6 +76,17 @@ fn capture_files() -> Vec<Fixed> {
         octets(capture::BLOCK_BYTES, "longest pcapng block that is held"),
         count(capture::INTERFACES, "interfaces of a pcapng section"),
         octets(1u64 << capture::ZSTD_WINDOW_LOG, "window of zstd data"),
+    ]
+}
+
+fn queues() -> Vec<Fixed> {
+    vec![
+        octets(capture::RECEIVE_BUFFER_BYTES, "receive buffer of a queue"),
+        count(capture::QUEUE_PACKETS, "packets of a queue that wait in the kernel for a verdict"),
+        octets(capture::COPY_BYTES, "packet of a queue; of a longer one the rest is not inspected"),
+        octets(capture::REPLACEMENT_BYTES, "packet that takes the place of another"),
+        count(capture::BATCH_PACKETS, "packets received from a queue with one system call"),
+        octets(capture::LIVE_BUFFER_BYTES, "buffer of the kernel for an interface"),
     ]
 }
 
