@@ -16,10 +16,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use caps::{CapSet, Capability};
-use namespace::{enter, try_run};
-use portcullis_capture::Injector;
+use namespace::{enter, run, try_run};
 use portcullis_capture::queue::{self, Backend, Disposition, QueueSettings, Received};
 use portcullis_capture::sandbox::{self, Identity, Outcome, SandboxError, SandboxSettings};
+use portcullis_capture::{Captured, Injector, LiveError, LiveInterface, LiveSettings};
 use portcullis_wire::UdpPacket;
 
 /// A case: what it shows, and what it does in a directory of its own.
@@ -27,6 +27,7 @@ type Case = (&'static str, fn(&Path));
 
 const CASES: &[Case] = &[
     ("verdicts_and_injection_work_and_nothing_else", verdicts_and_injection_work_and_nothing_else),
+    ("an_interface_is_captured_from_and_its_end_told", an_interface_is_captured_from_and_its_end_told),
     ("files_are_restricted_by_landlock_alone", files_are_restricted_by_landlock_alone),
     ("calls_are_restricted_by_seccomp_alone", calls_are_restricted_by_seccomp_alone),
     ("unix_sockets_are_allowed_where_asked_for", unix_sockets_are_allowed_where_asked_for),
@@ -206,6 +207,31 @@ fn verdicts_and_injection_work_and_nothing_else(directory: &Path) {
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     // For good.
     assert!(sandbox::enter(&SandboxSettings { restrict_files: false, ..SandboxSettings::default() }).is_err());
+}
+
+fn an_interface_is_captured_from_and_its_end_told(directory: &Path) {
+    if let Err(reason) = enter().and_then(|()| try_run("ip link add from type veth peer name to")) {
+        println!("skipped: {reason}");
+        return;
+    }
+    for command in ["ip link set from up", "ip link set to up", "ip address add 192.0.2.1/24 dev from"] {
+        run(command);
+    }
+    let filter = Some("udp dst port 2500".to_owned());
+    let mut live = LiveInterface::open(&LiveSettings { filter, ..LiveSettings::new("to") }).unwrap();
+    let sender = UdpSocket::bind("192.0.2.1:0").unwrap();
+    sender.set_broadcast(true).unwrap();
+    let mut end = Command::new("sh").args(["-c", "sleep 1; ip link delete from"]).spawn().unwrap();
+    let settings = SandboxSettings { keep_network_administration: false, ..settings(directory) };
+    sandbox::enter(&settings).unwrap();
+    sender.send_to(b"packet", "192.0.2.255:2500").unwrap();
+    let deadline = || Some(Instant::now() + Duration::from_secs(10));
+    assert!(matches!(live.next_until(deadline()), Ok(Captured::Packet(_))));
+    assert_eq!(live.statistics().dropped, 0);
+    let error = live.next_until(deadline()).unwrap_err();
+    assert!(matches!(error, LiveError::Gone { packets: 1, .. }), "{error}");
+    // Waiting for a process that was started before is none of what is allowed.
+    assert!(end.wait().is_err());
 }
 
 fn files_are_restricted_by_landlock_alone(directory: &Path) {
