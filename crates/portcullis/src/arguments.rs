@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Read(ReadArguments),
     /// Stand in the way of packets: judge what the firewall sends to a queue
     Inline(InlineArguments),
+    /// Analyse the packets of an interface, without touching any
+    Live(LiveArguments),
     /// Ask or direct a gate that is running
     Ctl(ControlArguments),
     /// Set, show or remove the firewall rules that send packets to `inline`
@@ -283,6 +285,66 @@ pub(crate) enum MidstreamChoice {
     Pass,
     /// They do not pass
     Drop,
+}
+
+/// Analyse the packets of an interface, without touching any: of a mirror port, a tap, or this machine.
+///
+/// It runs until Ctrl-C or SIGTERM; SIGHUP loads grammars and policies again and opens the file of records again, SIGUSR1
+/// only opens the file. Packets that the kernel could not hand over in time are counted and told in an alert.
+#[derive(Args, Debug)]
+pub(crate) struct LiveArguments {
+    /// Interface to capture on, as `ip link` names it, or `any`
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) interface: String,
+
+    /// Policy to judge by: a file, the name of a shipped one, or `none` [default: all shipped ones that only alert]
+    ///
+    /// Can be given several times; the policies are read in this order.
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: Vec<PathBuf>,
+
+    /// Write records as JSON lines to this file, or to standard output if it is `-`
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) eve: Option<PathBuf>,
+
+    /// Look only at packets that match a filter in the language of tcpdump
+    #[arg(long, short, value_name = "BPF")]
+    pub(crate) filter: Option<String>,
+
+    /// Take all grammars from a folder instead of the shipped ones
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) grammars: Option<PathBuf>,
+
+    /// Which of several octets for one place of a stream the receiver is taken to read
+    #[arg(long, value_name = "RECEIVER", default_value = "linux", hide_default_value = true, value_parser = reassembly)]
+    pub(crate) reassembly: Reassembly,
+
+    /// Ignore flows whose beginning was not captured
+    #[arg(long)]
+    pub(crate) no_midstream: bool,
+
+    /// Capture only what is for this machine
+    #[arg(long)]
+    pub(crate) no_promiscuous: bool,
+
+    /// How often a `stats` record is written; 0 for only one at the end
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) stats_interval: Duration,
+
+    /// What the process gives up when the interface is open: files, programs, sockets, the rights of root
+    #[arg(long, value_enum, default_value_t = SandboxChoice::Auto, value_name = "CHOICE")]
+    pub(crate) sandbox: SandboxChoice,
+
+    /// Become this user, who must be able to write records [default: root without the rights of root]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+
+    /// Leave out the screen for people at the end
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
 }
 
 /// Ask or direct a gate that is running: status, stats, reload, reopen, mode observe|enforce, flows, explain FLOW.

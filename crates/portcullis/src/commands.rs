@@ -8,6 +8,8 @@ pub(crate) mod rules;
 
 pub(crate) mod doctor;
 
+pub(crate) mod live;
+
 pub(crate) mod check;
 pub(crate) mod explain;
 

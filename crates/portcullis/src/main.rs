@@ -71,6 +71,7 @@ fn run(plan: &Plan) -> anyhow::Result<Outcome> {
     match &plan.task {
         Task::Read(task) => commands::read::run(task, plan.colour),
         Task::Inline(task) => commands::inline::run(task, plan.colour),
+        Task::Live(task) => commands::live::run(task, plan.colour),
         Task::Control(task) => commands::inline::control(task),
         Task::Guard(task) => commands::inline::guard(task),
         Task::Rules(task) => commands::rules::run(task),

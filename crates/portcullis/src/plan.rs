@@ -14,9 +14,9 @@ use portcullis_stream::{Midstream, NormaliserSettings};
 
 use crate::arguments::{
     Arguments, CheckArguments, ColorChoice, Command, ControlArguments, DoctorArguments, FailureChoice, FamilyChoice,
-    FormatArguments, GateMode, Generated, GraphArguments, GraphFormat, InlineArguments, LimitsArguments, MessageFormat,
-    MidstreamChoice, ReadArguments, RuleSetArguments, RulesArguments, RulesCommand, SandboxChoice, SetUpChoice,
-    TestArguments,
+    FormatArguments, GateMode, Generated, GraphArguments, GraphFormat, InlineArguments, LimitsArguments, LiveArguments,
+    MessageFormat, MidstreamChoice, ReadArguments, RuleSetArguments, RulesArguments, RulesCommand, SandboxChoice,
+    SetUpChoice, TestArguments,
 };
 use crate::doctor::Purpose;
 use crate::firewall::{self, Families, Rules, SetUp};
@@ -43,6 +43,7 @@ pub(crate) struct Colour {
 pub(crate) enum Task {
     Read(Box<ReadTask>),
     Inline(Box<InlineTask>),
+    Live(Box<LiveTask>),
     Control(ControlTask),
     Guard(GuardTask),
     Rules(RulesTask),
@@ -99,6 +100,24 @@ pub(crate) struct InlineTask {
     pub(crate) guard: bool,
     pub(crate) sandbox: SandboxChoice,
     pub(crate) user: Option<String>,
+}
+
+/// `portcullis live`
+#[derive(Debug)]
+pub(crate) struct LiveTask {
+    pub(crate) interface: String,
+    pub(crate) filter: Option<String>,
+    pub(crate) promiscuous: bool,
+    pub(crate) grammars: GrammarChoice,
+    pub(crate) policies: PolicyChoice,
+    pub(crate) settings: Settings,
+    pub(crate) records: Option<Destination>,
+    /// Whether a screen for people is written at the end.
+    pub(crate) screen: bool,
+    pub(crate) statistics_interval: Duration,
+    pub(crate) sandbox: SandboxChoice,
+    pub(crate) user: Option<String>,
+    pub(crate) limits: LimitArguments,
 }
 
 /// `portcullis ctl`
@@ -191,6 +210,7 @@ impl Plan {
         let task = match command {
             Command::Read(read) => Task::Read(Box::new(ReadTask::new(read))),
             Command::Inline(inline) => Task::Inline(Box::new(InlineTask::new(inline))),
+            Command::Live(live) => Task::Live(Box::new(LiveTask::new(live))),
             Command::Ctl(ControlArguments { command, control }) => {
                 Task::Control(ControlTask { socket: control, command: command.join(" ") })
             }
@@ -253,6 +273,26 @@ impl ReadTask {
             screen: !read.quiet && records != Some(Destination::StandardOutput),
             progress: !read.quiet && std::io::stderr().is_terminal(),
             records,
+        }
+    }
+}
+
+impl LiveTask {
+    fn new(live: LiveArguments) -> LiveTask {
+        let records = live.eve.map(Destination::new);
+        LiveTask {
+            interface: live.interface,
+            filter: live.filter,
+            promiscuous: !live.no_promiscuous,
+            grammars: GrammarChoice::new(live.grammars),
+            policies: PolicyChoice::new(live.policy),
+            settings: Settings { midstream: !live.no_midstream, reassembly: live.reassembly, ..Settings::default() },
+            screen: !live.quiet && records != Some(Destination::StandardOutput),
+            records,
+            statistics_interval: live.stats_interval,
+            sandbox: live.sandbox,
+            user: live.user,
+            limits: live.limits,
         }
     }
 }

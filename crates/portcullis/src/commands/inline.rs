@@ -1,7 +1,7 @@
 //! `portcullis inline`: packets from the queues of the kernel through gates, and back with verdicts.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,9 +23,7 @@ use crate::gateway::notify::ServiceManager;
 use crate::gateway::records::Writer;
 use crate::gateway::watchdog::{Pulse, Watchdog};
 use crate::gateway::worker::{Desk, Orders, Worker};
-use crate::grammars::GrammarChoice;
 use crate::plan::{Colour, ControlTask, Destination, GuardTask, InlineTask};
-use crate::policies::PolicyChoice;
 use crate::read::reporter::Reporter;
 use crate::{Outcome, grammars, policies};
 
@@ -158,24 +156,9 @@ fn sandbox_settings(task: &InlineTask) -> anyhow::Result<Option<SandboxSettings>
     if task.sandbox == SandboxChoice::Off {
         return Ok(None);
     }
-    let folder_of = |path: &Path| match path.parent() {
-        Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let mut read = Vec::new();
-    if let GrammarChoice::Folder(folder) = &task.grammars {
-        read.push(folder.clone());
-    }
-    if let PolicyChoice::Named(paths) = &task.policies {
-        // Lists lie beside the policies that name them.
-        read.extend(paths.iter().filter(|path| path.exists()).map(|path| folder_of(path)));
-    }
-    let mut write = Vec::new();
-    if let Some(Destination::File(path)) = &task.records {
-        write.push(folder_of(path));
-    }
+    let (read, mut write) = director::places(&task.grammars, &task.policies, task.records.as_ref());
     write.extend(task.evidence.clone());
-    write.extend(task.control.as_deref().map(folder_of));
+    write.extend(task.control.as_deref().map(director::folder_of));
     let identity = task.user.as_deref().map(Identity::named).transpose()?;
     let strict = task.sandbox == SandboxChoice::Strict;
     Ok(Some(SandboxSettings { identity, read, write, strict, ..SandboxSettings::default() }))

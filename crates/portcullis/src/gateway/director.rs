@@ -1,11 +1,13 @@
 //! Directs the workers: loads rules, answers signals and requests, writes statistics.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use portcullis_engine::Gate;
+use portcullis_engine::{Gate, Grammars};
+use portcullis_policy::PolicySet;
 use portcullis_report::{Encoder, Head, Moment, Sink, Statistics, StatisticsRecord};
 use portcullis_stream::{Change, DropReason};
 use serde_json::{Value, json};
@@ -17,6 +19,7 @@ use super::notify::ServiceManager;
 use super::records::{Lines, Writer};
 use super::worker::{Desk, Orders, Told, describe, wall_clock};
 use crate::grammars::{self, GrammarChoice};
+use crate::plan::Destination;
 use crate::policies::{self, PolicyChoice};
 
 /// How long a worker may take to answer a question about its flows.
@@ -31,6 +34,55 @@ pub(crate) struct RuleChoice {
     pub(crate) grammars: GrammarChoice,
     pub(crate) policies: PolicyChoice,
     pub(crate) colour: bool,
+}
+
+impl RuleChoice {
+    /// Loads grammars and policies again. What is wrong with them is said.
+    pub(crate) fn load(&self, manager: &ServiceManager) -> Result<(Arc<Grammars>, Arc<PolicySet>), String> {
+        manager.say("RELOADING=1");
+        let loaded = grammars::load_all(&self.grammars, self.colour).and_then(|grammars| {
+            let policies = policies::load_all(&self.policies, &grammars, self.colour)?;
+            Ok((grammars, policies))
+        });
+        manager.say("READY=1");
+        match &loaded {
+            Ok((_, policies)) => {
+                let rules = policies.rules().len();
+                tracing::warn!(rules, "rules were loaded again; flows that are there keep the old ones");
+            }
+            Err(error) => tracing::error!("rules were not loaded again, the old ones stay in force: {error}"),
+        }
+        loaded.map_err(|error| error.to_string())
+    }
+}
+
+/// The folders that a sandbox has to leave: those of rules, to read them again, and that of records, to write them.
+pub(crate) fn places(
+    grammars: &GrammarChoice,
+    policies: &PolicyChoice,
+    records: Option<&Destination>,
+) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let mut read = Vec::new();
+    if let GrammarChoice::Folder(folder) = grammars {
+        read.push(folder.clone());
+    }
+    if let PolicyChoice::Named(paths) = policies {
+        // Lists lie beside the policies that name them.
+        read.extend(paths.iter().filter(|path| path.exists()).map(|path| folder_of(path)));
+    }
+    let write = match records {
+        Some(Destination::File(path)) => vec![folder_of(path)],
+        _ => Vec::new(),
+    };
+    (read, write)
+}
+
+/// The folder that a file lies in.
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }
 
 /// What is known to whoever directs.
@@ -48,24 +100,10 @@ pub(crate) struct Director {
 impl Director {
     /// Loads grammars and policies again. What is wrong with them is said, and the old ones stay in force.
     pub(crate) fn reload(&self) -> Result<usize, String> {
-        self.manager.say("RELOADING=1");
-        let loaded = grammars::load_all(&self.rules.grammars, self.rules.colour).and_then(|grammars| {
-            let policies = policies::load_all(&self.rules.policies, &grammars, self.rules.colour)?;
-            Ok((grammars, policies))
-        });
-        self.manager.say("READY=1");
-        match loaded {
-            Ok((grammars, policies)) => {
-                let rules = policies.rules().len();
-                self.orders.replace_rules(grammars, policies);
-                tracing::warn!(rules, "rules were loaded again; flows that are there keep the old ones");
-                Ok(rules)
-            }
-            Err(error) => {
-                tracing::error!("rules were not loaded again, the old ones stay in force: {error}");
-                Err(error.to_string())
-            }
-        }
+        let (grammars, policies) = self.rules.load(&self.manager)?;
+        let rules = policies.rules().len();
+        self.orders.replace_rules(grammars, policies);
+        Ok(rules)
     }
 
     /// Answers a request.

@@ -134,6 +134,29 @@ impl Reporter {
         self.interests.add(generation, grammars);
     }
 
+    /// Says whether a screen for people is written at the end.
+    pub(crate) fn with_screen(mut self, screen: bool) -> Reporter {
+        self.screen = screen;
+        self
+    }
+
+    /// Opens the file of records again, so that one that was renamed is written no longer.
+    pub(crate) fn reopen(&mut self) {
+        if let Some(sink) = &mut self.out.sink
+            && let Err(error) = sink.reopen()
+        {
+            tracing::error!("{error}");
+        }
+    }
+
+    /// Writes a `stats` record.
+    pub(crate) fn statistics(&mut self, engine: &EngineStatistics, flows: usize, uptime: Duration, time: Timestamp) {
+        let mut statistics = self.counted(engine);
+        statistics.flow.active = u64::try_from(flows).unwrap_or(u64::MAX);
+        let body = StatisticsRecord { uptime, statistics: &statistics };
+        self.out.record(Head::of_capture(Moment { time, packet: 0 }), &body);
+    }
+
     /// Remembers what is found from now on, for whoever keeps evidence.
     pub(crate) fn with_leads(mut self) -> Reporter {
         self.leads = Some(Vec::new());
@@ -147,7 +170,7 @@ impl Reporter {
 
     /// Writes what was collected.
     pub(crate) fn flush(&mut self) {
-        if let Some(sink) = &mut self.out.sink {
+        if let (Some(sink), None) = (&mut self.out.sink, &self.out.failed) {
             self.out.failed = sink.flush().err();
         }
     }
