@@ -191,51 +191,60 @@ fn measure(name: &str, bound: u64) {
 #[test]
 fn a_flood() {
     let Ok(name) = std::env::var(FLOOD) else { return };
-    let (_, limits, flood) = FLOODS.iter().find(|(other, ..)| *other == name).unwrap();
+    let Case { limits, make, .. } = case(&name);
     // What is the same for all: grammars, and the first pages of everything.
     let mut warm = Flood::new(limits);
     warm.connect(1);
     drop(warm);
     let mut state = Flood::new(limits);
     let before = memory("self", "VmRSS").unwrap();
-    flood(&mut state);
+    make(&mut state);
     println!("taken: {}", memory("self", "VmHWM").unwrap().saturating_sub(before));
 }
 
-type Make = fn(&mut Flood);
+/// A flood, with what is set for it.
+struct Case {
+    name: &'static str,
+    limits: &'static [(&'static str, &'static str)],
+    make: fn(&mut Flood),
+}
 
-/// The floods, with what is set for them: where a bound is far from what the flood needs, it would say nothing.
-const FLOODS: [(&str, &[(&str, &str)], Make); 6] = [
-    ("half-open flows", &[], |flood| {
-        for client in 0..1_000_000 {
-            flood.send(client, true, SYN, (client, 0), b"");
-        }
-        assert_eq!((flood.engine.flows(), flood.told.ended), (1_000_000, 0), "all of them fit");
-        assert_eq!(flood.engine.memory(), 0, "nothing lies in buffers");
-        // Some more, and the oldest give way; then all are forgotten at once.
-        for client in 1_000_000..1_010_000 {
-            flood.send(client, true, SYN, (client, 0), b"");
-        }
-        assert_eq!((flood.told.evicted, flood.met(Bound::Flows)), (10_000, 10_000));
-        flood.now = Timestamp(flood.now.0 + 60_000_000_000);
-        let mut calls = 0;
-        while flood.engine.flows() > 0 && calls < 1_000 {
-            flood.engine.advance(flood.now, &mut flood.told);
-            calls += 1;
-        }
-        assert!(calls > 10, "they end in portions: {calls}");
-        assert_eq!((flood.engine.flows(), flood.told.ended), (0, 1_010_000));
-    }),
-    (
-        "flows with a segment out of order",
-        &[
+/// The floods. Where a bound were far from what the flood needs, the measurement would say nothing.
+const FLOODS: [Case; 6] = [
+    Case {
+        name: "half-open flows",
+        limits: &[],
+        make: |flood| {
+            for client in 0..1_000_000 {
+                flood.send(client, true, SYN, (client, 0), b"");
+            }
+            assert_eq!((flood.engine.flows(), flood.told.ended), (1_000_000, 0), "all of them fit");
+            assert_eq!(flood.engine.memory(), 0, "nothing lies in buffers");
+            // Some more, and the oldest give way; then all are forgotten at once.
+            for client in 1_000_000..1_010_000 {
+                flood.send(client, true, SYN, (client, 0), b"");
+            }
+            assert_eq!((flood.told.evicted, flood.met(Bound::Flows)), (10_000, 10_000));
+            flood.now = Timestamp(flood.now.0 + 60_000_000_000);
+            let mut calls = 0;
+            while flood.engine.flows() > 0 && calls < 1_000 {
+                flood.engine.advance(flood.now, &mut flood.told);
+                calls += 1;
+            }
+            assert!(calls > 10, "they end in portions: {calls}");
+            assert_eq!((flood.engine.flows(), flood.told.ended), (0, 1_010_000));
+        },
+    },
+    Case {
+        name: "flows with a segment out of order",
+        limits: &[
             ("flows", "100000"),
             ("stream-memory", "48MiB"),
             ("conversation-memory", "64KiB"),
             ("fragment-bytes", "64KiB"),
             ("doubtful-bytes", "0"),
         ],
-        |flood| {
+        make: |flood| {
             for client in 0..100_000 {
                 flood.connect(client);
                 flood.send(client, true, ACK, (101, 1), &[b'x'; 256]);
@@ -244,17 +253,17 @@ const FLOODS: [(&str, &[(&str, &str)], Make); 6] = [
             flood.finish();
             assert_eq!((flood.told.ended, flood.told.gaps), (100_000, 100_000));
         },
-    ),
-    (
-        "segments out of order with holes",
-        &[
+    },
+    Case {
+        name: "segments out of order with holes",
+        limits: &[
             ("flows", "1000"),
             ("stream-memory", "16MiB"),
             ("conversation-memory", "64KiB"),
             ("fragment-bytes", "64KiB"),
             ("doubtful-bytes", "0"),
         ],
-        |flood| {
+        make: |flood| {
             // The smallest of them cost the most beside what they carry.
             for client in 0..1_000 {
                 flood.connect(client);
@@ -265,10 +274,10 @@ const FLOODS: [(&str, &[(&str, &str)], Make); 6] = [
             assert!(flood.met(Bound::StreamMemory) > 0 && flood.told.limited_gaps > 0);
             flood.finish();
         },
-    ),
-    (
-        "heads of fragments",
-        &[
+    },
+    Case {
+        name: "heads of fragments",
+        limits: &[
             ("flows", "1"),
             ("stream-memory", "64KiB"),
             ("conversation-memory", "64KiB"),
@@ -276,7 +285,7 @@ const FLOODS: [(&str, &[(&str, &str)], Make); 6] = [
             ("fragment-datagrams", "100000"),
             ("fragment-bytes", "64MiB"),
         ],
-        |flood| {
+        make: |flood| {
             for number in 0..100_000 {
                 flood.put(&fragment_head(number, 4));
                 flood.put(&fragment_head(number, 6));
@@ -285,17 +294,17 @@ const FLOODS: [(&str, &[(&str, &str)], Make); 6] = [
             assert!(limits >= 100_000, "half of them have to give way: {limits}");
             assert_eq!(flood.told.fragment_limits, limits);
         },
-    ),
-    (
-        "commands that never end",
-        &[
+    },
+    Case {
+        name: "commands that never end",
+        limits: &[
             ("flows", "100000"),
             ("stream-memory", "64KiB"),
             ("conversation-memory", "96MiB"),
             ("fragment-bytes", "64KiB"),
             ("doubtful-bytes", "0"),
         ],
-        |flood| {
+        make: |flood| {
             for client in 0..100_000 {
                 flood.connect(client);
                 flood.send(client, false, ACK, (1, 1), b"220 mx\r\n");
@@ -307,17 +316,17 @@ const FLOODS: [(&str, &[(&str, &str)], Make); 6] = [
             flood.finish();
             assert_eq!((flood.told.ended, flood.engine.memory()), (100_000, 0));
         },
-    ),
-    (
-        "servers that never stop",
-        &[
+    },
+    Case {
+        name: "servers that never stop",
+        limits: &[
             ("flows", "20000"),
             ("stream-memory", "64KiB"),
             ("conversation-memory", "16MiB"),
             ("fragment-bytes", "64KiB"),
             ("doubtful-bytes", "0"),
         ],
-        |flood| {
+        make: |flood| {
             for client in 0..20_000 {
                 flood.connect(client);
                 flood.send(client, false, ACK, (1, 1), &[b'2'; 1400]);
@@ -326,12 +335,15 @@ const FLOODS: [(&str, &[(&str, &str)], Make); 6] = [
             assert!(flood.told.limits > 0);
             flood.finish();
         },
-    ),
+    },
 ];
 
+fn case(name: &str) -> &'static Case {
+    FLOODS.iter().find(|case| case.name == name).unwrap()
+}
+
 fn total(name: &str) -> u64 {
-    let (_, limits, _) = FLOODS.iter().find(|(other, ..)| *other == name).unwrap();
-    Footprint::of(&settings(limits)).total()
+    Footprint::of(&settings(case(name).limits)).total()
 }
 
 #[test]

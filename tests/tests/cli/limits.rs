@@ -5,7 +5,7 @@ use portcullis_tests::{portcullis, project};
 use portcullis_wire::{SequenceNumber, TcpFlags, TcpPacket};
 use serde_json::Value;
 
-use crate::{folder, of_type, records, run_in};
+use crate::{capture, folder, of_type, records, run_in};
 
 const SYN: TcpFlags = TcpFlags::SYN;
 const ACK: TcpFlags = TcpFlags::ACK;
@@ -268,4 +268,33 @@ fn offloaded_checksums_are_told_once_and_taken() {
     let screen = run_in(folder.path(), &["read", "a.pcap"]).stdout;
     let told = screen.lines().filter(|line| line.contains("captured before they had one")).count();
     assert!(told == 1 && screen.contains("3 packets were captured"), "{screen}");
+}
+
+#[test]
+fn a_capture_made_on_the_sending_host_is_read_as_any_other() {
+    // Ethernet, IPv4 and TCP without options of IP: as the client's own host would have captured it.
+    let mut spoiled = capture("postfix-plain.pcap");
+    let client = [10, 25, 0, 2];
+    let (mut at, mut packets) = (24, 0);
+    while let Some(header) = spoiled.get(at..at + 16) {
+        let length = u32::from_le_bytes(header[8..12].try_into().unwrap()) as usize;
+        let frame = &mut spoiled[at + 16..at + 16 + length];
+        if frame[12..15] == [8, 0, 0x45] && frame[23] == 6 && frame[26..30] == client {
+            frame[50..52].copy_from_slice(&[0xba, 0xad]);
+            packets += 1;
+        }
+        at += 16 + length;
+    }
+    assert!(packets > 5);
+    let folder = folder(&[("good.pcap", &capture("postfix-plain.pcap")), ("spoiled.pcap", &spoiled)]);
+    let read = |name: &str| {
+        let run = run_in(folder.path(), &["read", name, "--eve", "-"]);
+        assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+        records(&run)
+    };
+    let (good, spoiled) = (read("good.pcap"), read("spoiled.pcap"));
+    assert_eq!(of_type(&good, "smtp"), of_type(&spoiled, "smtp"));
+    assert_eq!(anomalies(&good), []);
+    assert_eq!(anomalies(&spoiled), [("packet.unverified_checksums", "")]);
+    assert_eq!(of_type(&spoiled, "stats")[0]["stats"]["decoder"]["checksum_unverified"], packets);
 }
