@@ -100,6 +100,7 @@ fn build() -> PathBuf {
     profile.join("portcullis")
 }
 
+pub mod edits;
 pub mod findings;
 pub mod gate;
 pub mod grammars;

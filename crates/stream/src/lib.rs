@@ -9,6 +9,7 @@
 //!   missing, a segment is odd ([`StreamAnomaly`]), a flow ended.
 //! * [`FlowSummary`] is what was counted about a flow.
 //! * [`Limits`] are all bounds and timeouts.
+//! * [`Editor`] changes what is said on a connection, of any length; [`Parting`] ends one.
 //!
 //! What is delivered is what a Linux receiver would read (or another, see [`Reassembly`]), whatever is done to the segments:
 //! bytes that were delivered are not taken back; among segments that wait, an existing one is kept

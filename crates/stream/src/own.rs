@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use portcullis_lang::Direction;
-use portcullis_wire::{IpPacket, SequenceNumber, TcpFlags, TcpPacket, TcpSegment, TcpTimestamps, internet_checksum};
+use portcullis_wire::{
+    IpPacket, SequenceNumber, TcpFlags, TcpPacket, TcpSegment, TcpTimestamps, internet_checksum, protocol,
+    transport_checksum,
+};
 
 /// The control bits of data and of acknowledgements.
 pub(crate) const ACK: TcpFlags = TcpFlags::ACK;
@@ -14,6 +17,8 @@ const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 /// Octets of a TCP header without options.
 const TCP_HEADER: usize = 20;
+/// Where the checksum stands in a TCP header.
+const CHECKSUM: std::ops::Range<usize> = 16..18;
 /// The time to live of packets of which nothing else is known, as Linux has it.
 const TTL: u8 = 64;
 /// The bits of the traffic class that tell of congestion (RFC 3168, section 5).
@@ -26,6 +31,24 @@ pub struct OwnPacket {
     pub direction: Direction,
     /// The packet from the IP header on, with right checksums.
     pub octets: Vec<u8>,
+}
+
+impl OwnPacket {
+    /// A TCP packet as it came, which must be whole, with the checksum of its segment in place: the kernel hands packets over
+    /// whose checksum a network card was to compute.
+    pub fn copy(direction: Direction, ip: &IpPacket<'_>) -> OwnPacket {
+        let mut octets = [ip.header, ip.payload].concat();
+        if let Some(segment) = octets.get_mut(ip.header.len()..)
+            && let Some(field) = segment.get_mut(CHECKSUM)
+        {
+            field.fill(0);
+            let checksum = transport_checksum(ip.source, ip.destination, protocol::TCP, segment);
+            if let Some(field) = segment.get_mut(CHECKSUM) {
+                field.copy_from_slice(&checksum.to_be_bytes());
+            }
+        }
+        OwnPacket { direction, octets }
+    }
 }
 
 /// From whom to whom, and how a sender marks its packets.
@@ -184,6 +207,19 @@ mod tests {
             assert_eq!(route.without_ecn().traffic_class, 0x28);
             assert_eq!(octets.len() - options.len() - 5 + route.room(1500), 1500);
         }
+    }
+
+    #[test]
+    fn a_copy_has_the_checksum_that_a_network_card_was_to_compute() {
+        let route = Route::new("[2001:db8::1]:40000".parse().unwrap(), "[2001:db8::2]:25".parse().unwrap());
+        let (sequence, acknowledgement) = (SequenceNumber(7), SequenceNumber(0));
+        let flags = TcpFlags::SYN;
+        let segment = Segment { sequence, acknowledgement, flags, window: 9, options: &[2, 4, 5, 180], payload: &[] };
+        let right = route.packet(&segment).unwrap();
+        let mut partial = right.clone();
+        partial[40 + 16..40 + 18].copy_from_slice(&[1, 2]);
+        let Network::Ip(ip) = decode(LinkType::RawIp, &partial).network else { panic!("an IP packet") };
+        assert_eq!(OwnPacket::copy(Direction::Up, &ip), OwnPacket { direction: Direction::Up, octets: right });
     }
 
     #[test]

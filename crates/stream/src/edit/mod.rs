@@ -15,6 +15,49 @@
 //!   A sender that waits for that before it sends the rest of a line (RFC 896) would otherwise wait for ever.
 //! * The window that a sender is told is such that what it may send has room here and at the receiver.
 //!
+//! The way of a segment through the flow table and the editor, for a gateway:
+//!
+//! ```
+//! use portcullis_lang::Direction;
+//! use portcullis_stream::{
+//!     DropReason, Editor, Envelope, FlowTable, OwnPacket, StreamEventKind, StreamEvents, Treatment,
+//! };
+//! use portcullis_wire::{IpPacket, TcpSegment};
+//!
+//! fn pass(
+//!     table: &mut FlowTable,
+//!     editor: &mut Editor,
+//!     direction: Direction,
+//!     envelope: &Envelope,
+//!     ip: &IpPacket<'_>,
+//!     segment: &TcpSegment<'_>,
+//! ) -> Result<Vec<OwnPacket>, Box<dyn std::error::Error>> {
+//!     let restored = editor.restore(direction, segment);
+//!     let mut events = StreamEvents::new();
+//!     let normalised = table.normalise(envelope, ip, &restored, &mut events);
+//!     for event in events {
+//!         match event.kind {
+//!             StreamEventKind::Data { direction, offset, bytes } => {
+//!                 editor.push(direction, &bytes)?;
+//!                 // Here somebody reads them, and may want an octet of them replaced.
+//!                 editor.edit(direction, offset, 1, b"**")?;
+//!                 editor.release(direction, offset + bytes.len() as u64);
+//!             }
+//!             StreamEventKind::Finished { direction } => editor.finish(direction),
+//!             _ => {}
+//!         }
+//!     }
+//!     let mut packets = Vec::new();
+//!     if !matches!(normalised.treatment, Treatment::Drop(reason) if reason != DropReason::Withheld) {
+//!         editor.packet(direction, ip, segment, envelope.time, &mut packets);
+//!     }
+//!     if let Some(flow) = normalised.flow {
+//!         Direction::BOTH.into_iter().for_each(|direction| table.allow(flow, direction, editor.edge(direction)));
+//!     }
+//!     Ok(packets)
+//! }
+//! ```
+//!
 //! | file | is |
 //! |---|---|
 //! | `map` | where octets lie before and after the edits |

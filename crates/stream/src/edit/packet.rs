@@ -64,8 +64,7 @@ impl Editor {
         let acknowledged = self.courses[direction.other().index()].acknowledged;
         if segment.flags.contains(TcpFlags::SYN) {
             // It comes before all numbers that change.
-            let octets = [ip.header, ip.payload].concat();
-            out.push(OwnPacket { direction, octets });
+            out.push(OwnPacket::copy(direction, ip));
             self.statistics.made += 1;
             return;
         }
