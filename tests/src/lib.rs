@@ -108,3 +108,4 @@ pub mod mail;
 pub mod namespace;
 pub mod properties;
 pub mod script;
+pub mod streams;

@@ -82,6 +82,18 @@ pub trait Output {
     /// A flow has ended, or the input has.
     fn flow_ended(&mut self, flow: &Flow, summary: &FlowSummary, reason: EndReason, packet: &PacketInfo<'_>);
 
+    /// The next octets of a stream, as their receiver reads them, of whatever protocol; together with [`Output::gap`] they
+    /// follow each other without a hole.
+    fn stream_octets(
+        &mut self,
+        _flow: &Flow,
+        _packet: &PacketInfo<'_>,
+        _direction: Direction,
+        _offset: u64,
+        _octets: &[u8],
+    ) {
+    }
+
     /// Something is odd about a segment.
     fn stream_anomaly(
         &mut self,
