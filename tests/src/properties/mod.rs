@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `packets` | decoding of packets, fragments |
 //! | `reassembly` | streams cut in different ways, segments of any kind |
+//! | `normaliser` | segments of any kind through the normaliser |
 //! | `captures` | capture files, plain and compressed |
 //! | `languages` | both languages' front ends, and grammars that are run |
 //! | `conversations` | the shipped grammars over any octets |
@@ -17,6 +18,7 @@ mod captures;
 mod choices;
 mod conversations;
 mod languages;
+mod normaliser;
 mod packets;
 mod reassembly;
 
@@ -24,6 +26,7 @@ pub use captures::captures;
 pub use choices::Choices;
 pub use conversations::{dns, encode, smtp};
 pub use languages::{expressions, grammars, layout, policies};
+pub use normaliser::normaliser;
 pub use packets::{fragments, packets};
 pub use reassembly::{reassembly, segments};
 
@@ -31,13 +34,14 @@ pub use reassembly::{reassembly, segments};
 pub type Property = fn(&[u8]);
 
 /// The targets, by the names of their folders in `fuzz/corpus/`.
-pub const PROPERTIES: [(&str, Property); 11] = [
+pub const PROPERTIES: [(&str, Property); 12] = [
     ("captures", captures),
     ("dns", dns),
     ("expressions", expressions),
     ("fragments", fragments),
     ("grammars", grammars),
     ("layout", layout),
+    ("normaliser", normaliser),
     ("packets", packets),
     ("policies", policies),
     ("reassembly", reassembly),
