@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use portcullis_engine::{Engine, Settings};
 use portcullis_policy::PolicySet;
+use portcullis_stream::Reassembly;
 use portcullis_tests::grammars::shipped;
 use portcullis_tests::streams::Streams;
-use portcullis_wire::{LinkType, SequenceNumber, TcpFlags, TcpPacket, Timestamp};
+use portcullis_wire::{LinkType, SequenceNumber, TcpFlags, TcpPacket, Timestamp, internet_checksum};
 
 /// An engine that is given packets of one connection.
 struct Bench {
@@ -22,7 +23,11 @@ impl Bench {
     }
 
     fn answered_by(answer: Vec<u8>) -> Bench {
-        let engine = Engine::new(shipped().grammars, Arc::new(PolicySet::default()), Settings::default());
+        Bench::of(Settings::default(), answer)
+    }
+
+    fn of(settings: Settings, answer: Vec<u8>) -> Bench {
+        let engine = Engine::new(shipped().grammars, Arc::new(PolicySet::default()), settings);
         let mut bench = Bench { engine, streams: Streams::default(), number: 0 };
         bench.packet(&packet(true, 99, 0, TcpFlags::SYN, b""));
         bench.packet(&answer);
@@ -112,4 +117,40 @@ fn what_nobody_acknowledges_was_not_received() {
     bench.packet(&spoilt(packet(false, 500, 104, TcpFlags::ACK, b"ok")));
     bench.packet(&packet(true, 104, 502, TcpFlags::ACK, b"two"));
     assert_eq!(bench.said(), b"one two");
+}
+
+/// A fragment of a packet: octets of its IP payload from `start` on.
+fn fragment(packet: &[u8], start: usize, payload: &[u8], more: bool) -> Vec<u8> {
+    let mut fragment = packet[..20].to_vec();
+    fragment[2..4].copy_from_slice(&u16::try_from(20 + payload.len()).unwrap().to_be_bytes());
+    fragment[4..6].copy_from_slice(&[0, 7]);
+    fragment[6..8].copy_from_slice(&(u16::try_from(start / 8).unwrap() | u16::from(more) << 13).to_be_bytes());
+    fragment[10..12].copy_from_slice(&[0, 0]);
+    let checksum = internet_checksum(&fragment);
+    fragment[10..12].copy_from_slice(&checksum.to_be_bytes());
+    fragment.extend_from_slice(payload);
+    fragment
+}
+
+#[test]
+fn the_reading_of_overlaps_that_is_chosen_holds_for_fragments_too() {
+    for (reassembly, payload) in [
+        (Reassembly::Linux, &b""[..]),
+        (Reassembly::Windows, b"....AAAAAAAAAAAAAAAABBBBBBBB"),
+        (Reassembly::First, b"....AAAAAAAAAAAAAAAABBBBBBBB"),
+        (Reassembly::Bsd, b"....AAAAAAAAAAAAAAAABBBBBBBB"),
+        (Reassembly::Last, b"....AAAAAAAABBBBBBBBBBBBBBBB"),
+    ] {
+        let settings = Settings { reassembly, ..Settings::default() };
+        let mut bench = Bench::of(settings, packet(false, 499, 100, TcpFlags::SYN | TcpFlags::ACK, b""));
+        // The checksum is right for the reading that is expected.
+        let whole = packet(true, 100, 500, TcpFlags::ACK, payload);
+        let head = packet(true, 100, 500, TcpFlags::ACK, b"....");
+        let mut first = head[20..].to_vec();
+        first[16..18].copy_from_slice(&whole[36..38]);
+        bench.packet(&fragment(&whole, 0, &first, true));
+        bench.packet(&fragment(&whole, 24, &[b'A'; 16], true));
+        bench.packet(&fragment(&whole, 32, &[b'B'; 16], false));
+        assert_eq!(bench.said(), payload, "{reassembly}");
+    }
 }

@@ -94,11 +94,20 @@ fn ip_probes_go_through_and_are_named() {
     with("net_ipv6", |found| assert!(found.statistics.ipv6 > 0));
     with("net_qinq", |found| assert!(found.statistics.tcp + found.statistics.udp > 0));
     with("net_vlan", |found| assert!(found.statistics.tcp + found.statistics.udp > 0));
-    with("net_ip_fragflood", |found| assert!(found.statistics.fragments > 10_000));
-    with("net_ip_totlen10", |found| assert!(found.count(" packet ") >= 1));
-    with("net_ip_tcp10bytes", |found| assert!(found.count(" packet ") >= 1));
-    with("net_ip_frag_short", |found| assert!(found.statistics.packets > 0));
-    with("net_ip_ihl15", |found| assert!(found.count(" packet ") >= 1));
+    with("net_ip_fragflood", |found| {
+        assert_eq!((found.statistics.fragments, found.statistics.reassembled), (20_000, 0));
+        // Ten a second for half a minute are held at a time; the others have been given up for their age.
+        assert_eq!(found.statistics.abandoned, 20_000);
+        assert!(found.count(" packet fragment_timeout") > 19_600);
+    });
+    with("net_ip_totlen10", |found| assert_eq!(found.count(" packet ip_total_length"), 1));
+    with("net_ip_tcp10bytes", |found| assert_eq!(found.count(" packet tcp_header_truncated"), 1));
+    with("net_ip_frag_short", |found| {
+        assert_eq!((found.statistics.fragments, found.statistics.reassembled), (2, 0));
+        assert_eq!(found.count(" packet ip_total_length"), 1, "a length below that of the header");
+        assert_eq!(found.count(" packet fragment_incomplete"), 1, "what is left at the end is told");
+    });
+    with("net_ip_ihl15", |found| assert_eq!(found.count(" packet ip_total_length"), 1));
     with("empty", |found| assert_eq!(found.statistics.packets, 0));
 }
 

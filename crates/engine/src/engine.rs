@@ -10,8 +10,8 @@ use portcullis_stream::{
     StreamEventKind, StreamEvents,
 };
 use portcullis_wire::{
-    AnomalySet, ChecksumState, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, TcpSegment,
-    Timestamp, Transport, WireAnomaly, decode,
+    AnomalySet, ChecksumState, Defragmenter, FragmentLimits, FragmentOutcome, FragmentOverlaps, IpPacket, LinkType,
+    Network, TcpSegment, Timestamp, Transport, WireAnomaly, decode,
 };
 use smallvec::SmallVec;
 
@@ -99,7 +99,8 @@ impl Engine {
         let mut work = Work::default();
         work.memories.begin(&rules);
         Engine {
-            fragments: Defragmenter::new(settings.fragments.clone(), None),
+            fragments: Defragmenter::new(settings.fragments.clone(), None)
+                .with_overlaps(overlaps_of(settings.reassembly)),
             shelf: Shelf::new(&settings.engine),
             rules,
             settings,
@@ -558,6 +559,16 @@ fn last_words(events: &[StreamEvent<'_>], id: FlowId) -> Option<FlowSummary> {
         StreamEventKind::Ended { summary, .. } if event.flow == id => Some(**summary),
         _ => None,
     })
+}
+
+/// What the receiver whose reading of streams is wanted makes of fragments.
+const fn overlaps_of(reassembly: Reassembly) -> FragmentOverlaps {
+    match reassembly {
+        Reassembly::Linux => FragmentOverlaps::Discard,
+        Reassembly::Windows | Reassembly::First => FragmentOverlaps::First,
+        Reassembly::Bsd => FragmentOverlaps::BeginsFirst,
+        Reassembly::Last => FragmentOverlaps::Last,
+    }
 }
 
 pub(crate) fn report_wire(output: &mut dyn Output, packet: &PacketInfo<'_>, anomalies: AnomalySet) {

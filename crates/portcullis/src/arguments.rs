@@ -132,7 +132,8 @@ pub(crate) struct ReadArguments {
     /// Where segments bring different bytes for the same place, receivers differ in what they keep, and an attacker can show
     /// one thing to the inspector and another to the server. Choose what the servers behind the capture run: `windows` is
     /// Vista, Server 2008 and later, `bsd` also older ones. `first` and `last` keep, byte by byte, what came first or last.
-    /// An `overlap_diff` anomaly says that it mattered.
+    /// An `overlap_diff` anomaly says that it mattered. Overlapping fragments of IPv4 are read likewise: linux discards their
+    /// datagram.
     #[arg(long, value_name = "RECEIVER", default_value = "linux", hide_default_value = true, value_parser = reassembly)]
     pub(crate) reassembly: Reassembly,
 

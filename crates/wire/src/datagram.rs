@@ -1,15 +1,17 @@
 //! One datagram in fragments: which octets are there, and the whole made of them.
 
-use crate::anomaly::WireAnomaly;
+use crate::anomaly::{AnomalySet, WireAnomaly};
 use crate::checksum::internet_checksum;
 use crate::ip::{FragmentInfo, IpPacket};
 use crate::ipv6;
 use crate::limits::DATAGRAM;
+use crate::overlaps::FragmentOverlaps;
 
 /// What a fragment costs beside its octets: its entry in each list, doubled for their growth, and the allocator's share.
 const FRAGMENT_COST: usize = 2 * size_of::<Piece>() + 2 * size_of::<Run>() + 16;
 
-/// The fragments of one datagram, kept the way Linux keeps them (`inet_frag_queue_insert` in `net/ipv4/inet_fragment.c`).
+/// The fragments of one datagram, kept the way Linux keeps them (`inet_frag_queue_insert` in `net/ipv4/inet_fragment.c`)
+/// unless another receiver is named.
 #[derive(Debug, Default)]
 pub(crate) struct Datagram {
     /// In the order of arrival; they never overlap.
@@ -43,6 +45,17 @@ struct Piece {
     bytes: Box<[u8]>,
 }
 
+impl Piece {
+    fn end(&self) -> usize {
+        self.start.saturating_add(self.bytes.len())
+    }
+}
+
+/// What is left of a range, before and behind another that meets it.
+fn without((start, end): (usize, usize), (from, to): (usize, usize)) -> impl Iterator<Item = (usize, usize)> {
+    [(start, end.min(from)), (start.max(to), end)].into_iter().filter(|(start, end)| start < end)
+}
+
 /// Fragments that came one after the other without a hole. A fragment within one run counts as a duplicate, one that reaches
 /// out of a run as an overlap; where runs merely touch, a fragment over both is an overlap too.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +70,9 @@ impl Datagram {
         &mut self,
         packet: &IpPacket<'_>,
         fragment: FragmentInfo,
+        overlaps: FragmentOverlaps,
         most: usize,
+        anomalies: &mut AnomalySet,
     ) -> Result<Inserted, WireAnomaly> {
         let start = fragment.offset_bytes as usize;
         let mut bytes = packet.payload;
@@ -73,6 +88,9 @@ impl Datagram {
         self.note_end(end, fragment.more)?;
         if bytes.is_empty() {
             return Err(WireAnomaly::FragmentLength);
+        }
+        if overlaps != FragmentOverlaps::Discard && !self.is_free(start, end) {
+            return self.lay(start, bytes, packet, overlaps, most, anomalies);
         }
         match self.place(start, end)? {
             Place::Duplicate if self.holds(start, bytes) => return Ok(Inserted::Duplicate),
@@ -92,8 +110,94 @@ impl Datagram {
         if start == 0 {
             self.header = Some(packet.header.into());
         }
+        Ok(self.state())
+    }
+
+    fn state(&self) -> Inserted {
         let is_complete = self.last_is_in && self.header.is_some() && self.payload_bytes == self.length;
-        Ok(if is_complete { Inserted::Last } else { Inserted::Held })
+        if is_complete { Inserted::Last } else { Inserted::Held }
+    }
+
+    /// Takes a fragment in that covers what is held, for a receiver that keeps the one or the other.
+    fn lay(
+        &mut self,
+        start: usize,
+        bytes: &[u8],
+        packet: &IpPacket<'_>,
+        overlaps: FragmentOverlaps,
+        most: usize,
+        anomalies: &mut AnomalySet,
+    ) -> Result<Inserted, WireAnomaly> {
+        let end = start.saturating_add(bytes.len());
+        let repeats = self.covers(start, end);
+        if !self.holds(start, bytes) {
+            anomalies.insert(WireAnomaly::FragmentDuplicateDiffers);
+        } else if repeats {
+            return Ok(Inserted::Duplicate);
+        }
+        anomalies.insert(WireAnomaly::FragmentOverlap);
+        let keeps = |piece: &Piece| match overlaps {
+            FragmentOverlaps::Discard | FragmentOverlaps::First => true,
+            FragmentOverlaps::BeginsFirst => piece.start <= start,
+            FragmentOverlaps::Last => false,
+        };
+        // What is held gives way, or the new one goes around it.
+        let mut kept = Vec::with_capacity(self.pieces.len().saturating_add(2));
+        let mut taken = vec![(start, end)];
+        for piece in self.pieces.drain(..) {
+            let piece_end = piece.end();
+            if piece_end <= start || piece.start >= end {
+                kept.push(piece);
+            } else if keeps(&piece) {
+                taken = taken.into_iter().flat_map(|part| without(part, (piece.start, piece_end))).collect();
+                kept.push(piece);
+            } else {
+                for (from, to) in without((piece.start, piece_end), (start, end)) {
+                    let part = piece.bytes.get(from - piece.start..to - piece.start).unwrap_or_default();
+                    kept.push(Piece { start: from, bytes: part.into() });
+                }
+            }
+        }
+        for (from, to) in taken {
+            let part = bytes.get(from - start..to - start).unwrap_or_default();
+            kept.push(Piece { start: from, bytes: part.into() });
+        }
+        self.pieces = kept;
+        self.payload_bytes = self.pieces.iter().map(|piece| piece.bytes.len()).sum();
+        if self.pieces.len() > most {
+            return Err(WireAnomaly::FragmentLimit);
+        }
+        // The header is that of the fragment whose octets stand behind it.
+        if start == 0 && (self.header.is_none() || overlaps == FragmentOverlaps::Last) {
+            self.header = Some(packet.header.into());
+        }
+        self.find_runs();
+        Ok(self.state())
+    }
+
+    /// Whether nothing is held of a range.
+    fn is_free(&self, start: usize, end: usize) -> bool {
+        let position = self.runs.partition_point(|run| run.end <= start);
+        self.runs.get(position).is_none_or(|run| end <= run.start)
+    }
+
+    /// Whether all of a range is held.
+    fn covers(&self, start: usize, end: usize) -> bool {
+        let covered = self.pieces.iter().map(|piece| piece.end().min(end).saturating_sub(piece.start.max(start)));
+        covered.fold(0_usize, usize::saturating_add) == end.saturating_sub(start)
+    }
+
+    /// Notes again what is held without a hole.
+    fn find_runs(&mut self) {
+        let mut ranges: Vec<(usize, usize)> = self.pieces.iter().map(|piece| (piece.start, piece.end())).collect();
+        ranges.sort_unstable();
+        self.runs.clear();
+        for (start, end) in ranges {
+            match self.runs.last_mut() {
+                Some(run) if run.end == start => run.end = end,
+                _ => self.runs.push(Run { start, end }),
+            }
+        }
     }
 
     /// Makes the packet of its fragments, of which none may be missing. Gives the packet and how many fragments it had.

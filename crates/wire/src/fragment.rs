@@ -12,14 +12,15 @@ use crate::decode::{Decoded, decode};
 use crate::ip::{FragmentInfo, IpPacket, protocol};
 use crate::limits::{DATAGRAM, FragmentLimits};
 use crate::link::LinkType;
+use crate::overlaps::FragmentOverlaps;
 use crate::time::Timestamp;
 use crate::{icmp, tcp, udp};
 
 /// Puts fragments of IPv4 and IPv6 together, in bounded memory.
 ///
 /// It holds what a Linux receiver holds, so that what is inspected is what is received (attack T7): a fragment that covers a
-/// part of another discards the whole datagram (RFC 5722; Linux does so for IPv4 too since 2018), one that repeats octets
-/// already held is ignored, and a timer runs from the first fragment. What Linux does *not* bound by datagram is bounded here:
+/// part of another discards the whole datagram (RFC 5722; Linux does so for IPv4 too since 2018, other receivers do not: see
+/// [`FragmentOverlaps`]), one that repeats octets already held is ignored, and a timer runs from the first fragment. What Linux does *not* bound by datagram is bounded here:
 /// see [`FragmentLimits`]. The oldest datagram yields to a new one, so that a flood of first fragments cannot shut out others
 /// for longer than it lasts.
 ///
@@ -28,6 +29,7 @@ use crate::{icmp, tcp, udp};
 #[derive(Debug)]
 pub struct Defragmenter {
     limits: FragmentLimits,
+    overlaps: FragmentOverlaps,
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
     by_key: HashMap<Key, u32, RandomState>,
@@ -138,6 +140,7 @@ impl Defragmenter {
         let hasher = seed.map_or_else(RandomState::new, |seed| RandomState::with_seed(seed as usize));
         Self {
             limits,
+            overlaps: FragmentOverlaps::default(),
             slots: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::with_hasher(hasher),
@@ -145,6 +148,12 @@ impl Defragmenter {
             held_bytes: 0,
             now: Timestamp::MIN,
         }
+    }
+
+    /// Says which receiver's reading of overlapping fragments of IPv4 is wanted, if not that of Linux.
+    pub const fn with_overlaps(mut self, overlaps: FragmentOverlaps) -> Self {
+        self.overlaps = overlaps;
+        self
     }
 
     /// Takes a fragment in. Datagrams given up meanwhile, for age or for want of room, are added to `abandoned`.
@@ -232,11 +241,12 @@ impl Defragmenter {
         anomalies: &mut AnomalySet,
     ) -> FragmentOutcome {
         let most = self.limits.fragments;
+        let overlaps = if packet.source.is_ipv4() { self.overlaps } else { FragmentOverlaps::Discard };
         let Some(entry) = self.entry(slot) else {
             return FragmentOutcome::Discarded;
         };
         let before = entry.datagram.cost();
-        let inserted = entry.datagram.insert(packet, fragment, most);
+        let inserted = entry.datagram.insert(packet, fragment, overlaps, most, anomalies);
         let after = entry.datagram.cost();
         self.held_bytes = self.held_bytes.saturating_add(after).saturating_sub(before);
         let anomaly = match inserted {

@@ -173,6 +173,101 @@ fn an_overlap_discards_the_datagram() {
     }
 }
 
+/// The payload of a datagram made of fragments, each `(start, octet, length)` in units of eight octets, as one letter a unit;
+/// the datagram ends with the one that reaches furthest.
+fn read_by(overlaps: FragmentOverlaps, family: usize, fragments: &[(usize, u8, usize)]) -> Option<String> {
+    let packet = udp(family, 92);
+    let mut bench = Bench::new(FragmentLimits::default());
+    bench.defragmenter = bench.defragmenter.with_overlaps(overlaps);
+    let end = fragments.iter().map(|(start, _, length)| start + length).max().unwrap();
+    for (start, octet, length) in fragments {
+        let more = start + length < end;
+        let made = piece(&packet, 7, 8 * start, &vec![*octet; 8 * length], more);
+        if let FragmentOutcome::Complete(made) = bench.insert(&made).outcome {
+            let header = if family == 0 { 20 } else { 40 };
+            return Some(made.bytes[header..].chunks(8).map(|unit| char::from(unit[0])).collect());
+        }
+    }
+    None
+}
+
+/// Novak's fragments: a hole at 3, filled last, so that all others compete.
+const NOVAK: [(usize, u8, usize); 7] =
+    [(0, b'1', 3), (4, b'2', 2), (6, b'3', 3), (1, b'4', 4), (6, b'5', 3), (9, b'6', 3), (0, b'0', 1)];
+
+#[test]
+fn overlaps_are_read_as_the_receiver_that_is_named_does() {
+    // By unit: the fragments that were sent for it, in order, are 0: 1 0; 1, 2: 1 4; 3: 4; 4: 2 4; 5: 2; 6 to 8: 3 5; 9 on: 6.
+    let order = [NOVAK[0], NOVAK[1], NOVAK[2], NOVAK[4], NOVAK[6], NOVAK[5], NOVAK[3]];
+    let read = |overlaps| read_by(overlaps, 0, &order);
+    assert_eq!(read(FragmentOverlaps::Discard), None);
+    assert_eq!(read(FragmentOverlaps::First).as_deref(), Some("111422333666"));
+    assert_eq!(read(FragmentOverlaps::BeginsFirst).as_deref(), Some("111442333666"));
+    assert_eq!(read(FragmentOverlaps::Last).as_deref(), Some("044442555666"));
+}
+
+#[test]
+fn ipv6_discards_overlaps_whoever_is_named() {
+    let overlapping = [(0, b'1', 2), (1, b'2', 2), (0, b'3', 1), (3, b'4', 1)];
+    for overlaps in
+        [FragmentOverlaps::Discard, FragmentOverlaps::First, FragmentOverlaps::BeginsFirst, FragmentOverlaps::Last]
+    {
+        assert_eq!(read_by(overlaps, 1, &overlapping), None, "{overlaps:?}");
+    }
+}
+
+#[test]
+fn overlaps_are_told_under_every_reading() {
+    for overlaps in [FragmentOverlaps::First, FragmentOverlaps::BeginsFirst, FragmentOverlaps::Last] {
+        let packet = udp(0, 92);
+        let mut bench = Bench::new(FragmentLimits::default());
+        bench.defragmenter = bench.defragmenter.with_overlaps(overlaps);
+        assert_eq!(bench.told(&cut(&packet, 7, 0, 40, true)), held());
+        assert_eq!(bench.told(&cut(&packet, 7, 0, 40, true)), ("duplicate", vec![]), "a plain repetition");
+        assert_eq!(bench.told(&cut(&packet, 7, 32, 48, true)), ("held", vec![WireAnomaly::FragmentOverlap]));
+        let other = bench.told(&piece(&packet, 7, 8, &[0xff; 8], true));
+        assert_eq!(other, ("held", vec![WireAnomaly::FragmentDuplicateDiffers, WireAnomaly::FragmentOverlap]));
+        assert_eq!(bench.told(&cut(&packet, 7, 48, 100, false)).0, "complete");
+        assert_eq!(bench.defragmenter.held_bytes(), 0, "all that was counted was given back");
+    }
+}
+
+#[test]
+fn pieces_that_overlaps_make_are_bounded() {
+    let packet = udp(0, 92);
+    let limits = FragmentLimits { fragments: 3, ..FragmentLimits::default() };
+    let mut bench = Bench::new(limits);
+    bench.defragmenter = bench.defragmenter.with_overlaps(FragmentOverlaps::Last);
+    assert_eq!(bench.told(&cut(&packet, 7, 0, 80, true)), held());
+    let split = bench.told(&cut(&packet, 7, 8, 16, true));
+    assert_eq!(split, ("duplicate", vec![]), "the same octets are no new ones");
+    assert_eq!(bench.told(&piece(&packet, 7, 8, &[1; 8], true)).0, "held", "three pieces");
+    let told = bench.told(&piece(&packet, 7, 24, &[1; 8], true));
+    assert_eq!(told.0, "discarded");
+    assert!(told.1.contains(&WireAnomaly::FragmentLimit) && bench.defragmenter.is_empty());
+}
+
+#[test]
+fn an_identification_that_comes_again_is_another_datagram() {
+    // CVE-2024-37151: what was put together must not be mixed with what comes after it under the same number.
+    for overlaps in [FragmentOverlaps::Discard, FragmentOverlaps::First, FragmentOverlaps::Last] {
+        for family in [0, 1] {
+            let mut bench = Bench::new(FragmentLimits::default());
+            bench.defragmenter = bench.defragmenter.with_overlaps(overlaps);
+            for length in [92, 60, 92, 84] {
+                let packet = udp(family, length);
+                assert_eq!(bench.told(&cut(&packet, 7, 0, 40, true)), held());
+                let FragmentOutcome::Complete(made) = bench.insert(&cut(&packet, 7, 40, length + 8, false)).outcome
+                else {
+                    panic!("not complete")
+                };
+                assert_eq!(made.bytes, whole(&packet, 7));
+            }
+            assert!(bench.defragmenter.is_empty() && bench.abandoned.is_empty());
+        }
+    }
+}
+
 #[test]
 fn a_teardrop_is_discarded() {
     let packet = udp(0, 92);

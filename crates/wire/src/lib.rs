@@ -57,6 +57,7 @@ mod ipv4;
 mod ipv6;
 pub mod limits;
 mod link;
+mod overlaps;
 mod sequence;
 mod tcp;
 mod tcp_options;
@@ -74,6 +75,7 @@ pub use icmp::IcmpMessage;
 pub use ip::{FragmentInfo, IpPacket, Transport, protocol};
 pub use limits::FragmentLimits;
 pub use link::LinkType;
+pub use overlaps::FragmentOverlaps;
 pub use sequence::SequenceNumber;
 pub use tcp::{TcpFlags, TcpSegment};
 pub use tcp_options::{

@@ -148,7 +148,7 @@ impl Gateway {
             _ => Midstream::Drop,
         };
         let floor = (mode & 4 != 0).then_some(TTL_FLOOR);
-        let settings = NormaliserSettings { minimum_ttl: floor, midstream, ..NormaliserSettings::default() };
+        let settings = NormaliserSettings { minimum_ttl: floor, midstream };
         Gateway {
             table: FlowTable::new(limits, Some(7)).with_normaliser(settings),
             version_6: mode & 16 != 0,

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use portcullis_wire::{
-    Decoded, Defragmenter, FragmentLimits, FragmentOutcome, IpPacket, LinkType, Network, TcpFlags, Timestamp,
-    Transport, UdpPacket, Unreachable, decode, protocol, reset_to_receiver, reset_to_sender, unreachable,
+    Decoded, Defragmenter, FragmentLimits, FragmentOutcome, FragmentOverlaps, IpPacket, LinkType, Network, TcpFlags,
+    Timestamp, Transport, UdpPacket, Unreachable, decode, protocol, reset_to_receiver, reset_to_sender, unreachable,
 };
 
 use super::choices::{Choices, Dice};
@@ -60,15 +60,21 @@ pub fn packets(octets: &[u8]) {
     }
 }
 
-/// The first octet says which: a datagram cut into fragments that come in any order and more than once is put together
+/// The first octet says which, and what becomes of overlaps: a datagram cut into fragments that come in any order and more than once is put together
 /// to what it was; fragments of any kind stay within the bounds.
 pub fn fragments(octets: &[u8]) {
     let mut choices = Choices::new(octets);
     let kind = choices.octet();
-    if kind & 1 == 0 { whole_again(kind & 2 != 0, choices) } else { any_fragments(choices) }
+    let overlaps = match kind >> 2 & 3 {
+        0 => FragmentOverlaps::Discard,
+        1 => FragmentOverlaps::First,
+        2 => FragmentOverlaps::BeginsFirst,
+        _ => FragmentOverlaps::Last,
+    };
+    if kind & 1 == 0 { whole_again(kind & 2 != 0, overlaps, choices) } else { any_fragments(overlaps, choices) }
 }
 
-fn whole_again(version_6: bool, mut choices: Choices<'_>) {
+fn whole_again(version_6: bool, overlaps: FragmentOverlaps, mut choices: Choices<'_>) {
     let mut dice = Dice::new(u64::from(choices.word()));
     let mut cuts: Vec<usize> = choices.take(6).iter().map(|octet| 8 * usize::from(*octet)).collect();
     let payload = choices.take(2_000);
@@ -98,7 +104,7 @@ fn whole_again(version_6: bool, mut choices: Choices<'_>) {
     let repeated = pieces[dice.below(pieces.len() - 1)];
     pieces.insert(pieces.len() - 1, repeated);
 
-    let mut defragmenter = Defragmenter::new(FragmentLimits::default(), Some(7));
+    let mut defragmenter = Defragmenter::new(FragmentLimits::default(), Some(7)).with_overlaps(overlaps);
     let mut abandoned = Vec::new();
     let count = pieces.len();
     for (number, (from, to)) in pieces.into_iter().enumerate() {
@@ -143,9 +149,9 @@ fn fragment(header: &[u8], offset: usize, more: bool, piece: &[u8]) -> Vec<u8> {
     made
 }
 
-fn any_fragments(mut choices: Choices<'_>) {
+fn any_fragments(overlaps: FragmentOverlaps, mut choices: Choices<'_>) {
     let limits = FragmentLimits { datagrams: 4, bytes: 10_000, fragments: 8, ..FragmentLimits::default() };
-    let mut defragmenter = Defragmenter::new(limits.clone(), Some(7));
+    let mut defragmenter = Defragmenter::new(limits.clone(), Some(7)).with_overlaps(overlaps);
     let mut abandoned = Vec::new();
     let mut seconds = 0;
     while !choices.is_empty() {
