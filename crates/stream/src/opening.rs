@@ -21,7 +21,7 @@ const CANDIDATE: [u16; 2] = [1 << 6, 1 << 7];
 const ANSWERED: u16 = 1 << 8;
 const RESET: u16 = 1 << 9;
 const TIMESTAMPS: [u16; 2] = [1 << 10, 1 << 11];
-const CONFIRMED: [u16; 2] = [1 << 12, 1 << 13];
+const CONFIRMED: [u16; 2] = [1 << 14, 1 << 15];
 
 /// What is known of a connection before its first data.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,13 @@
 //! The common packet allocates nothing: a segment in order on a known connection, and its acknowledgement.
 
+use std::net::SocketAddr;
+
 use allocation_counter::measure;
-use portcullis_stream::{Envelope, FlowTable, Limits, StreamEventKind, StreamEvents};
-use portcullis_wire::{SequenceNumber, TcpFlags, TcpOptions, TcpSegment, Timestamp, UdpDatagram};
+use portcullis_stream::{Envelope, FlowTable, Limits, NormaliserSettings, StreamEventKind, StreamEvents, Treatment};
+use portcullis_wire::{
+    LinkType, Network, SequenceNumber, TcpFlags, TcpOptions, TcpPacket, TcpSegment, Timestamp, Transport, UdpDatagram,
+    decode,
+};
 
 const SYN: TcpFlags = TcpFlags::SYN;
 const ACK: TcpFlags = TcpFlags::ACK;
@@ -87,6 +92,50 @@ fn segments_in_order_allocate_nothing() {
     let allocations = measure(|| octets = wire.transfer(50, 3..203));
     assert_eq!(octets, 50 * 200 * 2 * 1460, "all of it was delivered");
     assert_eq!(allocations.count_total, 0, "in {} packets", 50 * 200 * 3);
+}
+
+/// The packet of a segment, from its IP header on.
+fn packet(up: bool, flags: TcpFlags, numbers: (u32, u32), payload: &[u8]) -> Vec<u8> {
+    let client = SocketAddr::from(([10, 0, 0, 1], 40_000));
+    let server = SocketAddr::from(([192, 0, 2, 2], 25));
+    let (source, destination) = if up { (client, server) } else { (server, client) };
+    let (sequence, acknowledgement) = (SequenceNumber(numbers.0), SequenceNumber(numbers.1));
+    let packet =
+        TcpPacket { source, destination, sequence, acknowledgement, flags, window: 65_535, options: &[], payload };
+    packet.build().unwrap()
+}
+
+#[test]
+fn segments_that_a_normaliser_lets_through_allocate_nothing() {
+    let mut packets =
+        vec![packet(true, SYN, (0, 0), b""), packet(false, SYN | ACK, (0, 1), b""), packet(true, ACK, (1, 1), b"")];
+    for round in 0..200 {
+        let at = 1 + round * 2920;
+        packets.push(packet(true, ACK, (at, 1), &[b'x'; 1460]));
+        packets.push(packet(true, ACK, (at + 1460, 1), &[b'y'; 1460]));
+        // A repetition that says the same is let through as well.
+        packets.push(packet(true, ACK, (at, 1), &[b'x'; 1460]));
+        packets.push(packet(false, ACK, (1, at + 2920), b""));
+    }
+    let mut table = FlowTable::new(Limits::default(), None).with_normaliser(NormaliserSettings::default());
+    let mut now = 0;
+    let mut octets = 0;
+    let mut pass = |packets: &[Vec<u8>]| {
+        for packet in packets {
+            now += 100_000;
+            let Network::Ip(ip) = decode(LinkType::RawIp, packet).network else { continue };
+            let Transport::Tcp(segment) = ip.transport() else { continue };
+            let mut events = StreamEvents::new();
+            let envelope = Envelope::new(Timestamp(now), 0, &ip);
+            let normalised = table.normalise(&envelope, &ip, &segment, &mut events);
+            assert_eq!(normalised.treatment, Treatment::Forward);
+            octets += delivered(&events);
+        }
+    };
+    pass(&packets[..11]);
+    let allocations = measure(|| pass(&packets[11..]));
+    assert_eq!(octets, 200 * 2920, "all of it was delivered");
+    assert_eq!(allocations.count_total, 0, "in {} packets", packets.len() - 11);
 }
 
 #[test]

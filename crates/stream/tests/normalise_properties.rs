@@ -45,7 +45,7 @@ fn wild() -> impl Strategy<Value = Wild> {
     let likely: Vec<u8> = vec![16, 16, 16, 16, 16, 16, 16, 24, 17, 17, 48, 2, 18, 4, 20, 0, 8, 41, 3];
     let flags = prop_oneof![12 => prop::sample::select(likely), 1 => any::<u8>()].prop_map(TcpFlags);
     let offset = prop_oneof![20 => -3_i64..60, 1 => 64_000_i64..64_300, 1 => any::<i32>().prop_map(i64::from)];
-    let ack = prop_oneof![20 => -3_i64..60, 1 => any::<i32>().prop_map(i64::from)];
+    let ack = prop_oneof![20 => Just(0), 10 => -3_i64..30, 1 => any::<i32>().prop_map(i64::from)];
     let options = prop_oneof![
         8 => Just(Vec::new()),
         1 => Just(vec![1, 1, 8, 10, 0, 0, 0, 9, 0, 0, 0, 0]),

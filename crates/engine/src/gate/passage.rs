@@ -1,7 +1,9 @@
 //! The way of a packet through the engine when it can still be stopped.
 
 use portcullis_stream::{Envelope, FlowId, FlowTable, Normalised, NormaliserSettings, StreamEvents, Treatment};
-use portcullis_wire::{IpPacket, LinkType, Network, TcpSegment, Timestamp, Transport, WireAnomaly, decode};
+use portcullis_wire::{
+    ChecksumState, IpPacket, LinkType, Network, TcpSegment, Timestamp, Transport, WireAnomaly, decode,
+};
 
 use crate::engine::{Engine, report_wire};
 use crate::flow::Flow;
@@ -170,6 +172,9 @@ impl Engine {
     }
 }
 
+/// Whether the checksums of a packet are right, where the kernel says that they are in place: what looks as if the network
+/// card were still to compute it is then wrong, too.
 fn right(ip: &IpPacket<'_>) -> bool {
-    ip.verify_header().is_acceptable() && ip.verify_transport().is_acceptable()
+    let is_right = |state: ChecksumState| state.is_acceptable() && state != ChecksumState::Partial;
+    is_right(ip.verify_header()) && is_right(ip.verify_transport())
 }
