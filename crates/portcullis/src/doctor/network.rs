@@ -95,11 +95,11 @@ pub(super) fn bound(purpose: &Purpose) -> Vec<Finding> {
             ),
             Some(bound) if bound.dropped > 0 => Finding::warning(
                 check,
-                format!("queue {number} is read by process {}, and {} packets were lost", bound.owner, bound.dropped),
+                format!("queue {number} is read by {}, and {} packets were lost", bound.reader(), bound.dropped),
                 "they were dropped or passed uninspected: the gate does not keep up",
                 "use more queues (--queue 0-3 for both rules and inline), or a longer one (inline --queue-length)",
             ),
-            Some(bound) => Finding::ok(check, format!("queue {number} is read by process {}", bound.owner)),
+            Some(bound) => Finding::ok(check, format!("queue {number} is read by {}", bound.reader())),
         })
         .collect()
 }
@@ -112,6 +112,14 @@ struct Bound {
 }
 
 impl Bound {
+    /// The netlink port of the reader is the number of its process for its first socket only.
+    fn reader(&self) -> String {
+        match std::path::Path::new(&format!("/proc/{}", self.owner)).exists() {
+            true => format!("process {}", self.owner),
+            false => format!("a program (netlink port {})", self.owner),
+        }
+    }
+
     fn find(listed: &str, number: u16) -> Option<Bound> {
         listed.lines().find_map(|line| {
             let columns: Vec<u64> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
