@@ -15,9 +15,10 @@ use portcullis_wire::{
 };
 use smallvec::SmallVec;
 
+use crate::blocks::Blocks;
 use crate::bounds::{Bound, Failures};
 use crate::doubtful::{Shelf, settle};
-use crate::flow::{Connection, Conversation, Inspection, Tracked};
+use crate::flow::{Connection, Conversation, Inspection, Tracked, Verdict};
 use crate::grammars::Grammars;
 use crate::inspect::Judge;
 use crate::limits::EngineLimits;
@@ -76,6 +77,10 @@ pub struct Engine {
     pub(crate) shelf: Shelf,
     /// Octets that conversations hold, of all flows.
     pub(crate) held: usize,
+    /// Addresses whose flows are dropped.
+    pub(crate) blocks: Blocks,
+    /// Whether somebody carries out edits.
+    pub(crate) carries_edits: bool,
     pub(crate) work: Work,
 }
 
@@ -107,8 +112,20 @@ impl Engine {
             table,
             flows: Vec::new(),
             held: 0,
+            blocks: Blocks::default(),
+            carries_edits: false,
             work,
         }
+    }
+
+    /// Shares the addresses that are blocked with other engines.
+    pub fn share_blocks(&mut self, blocks: &Blocks) {
+        self.blocks = blocks.clone();
+    }
+
+    /// The addresses that are blocked.
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     /// Takes other grammars and policies, for flows that begin from now on: the others keep those they began with.
@@ -522,6 +539,10 @@ impl Engine {
     ) {
         let Tracked { flow, inspection: Inspection::Dialogue(conversation), .. } = tracked else { return };
         let Some(protocol) = flow.protocol else { return };
+        // What is stopped goes nowhere, and what is freed nobody looks at.
+        if flow.verdict != Verdict::Accept {
+            return;
+        }
         let Conversation { dialogue, applicable, rules } = conversation.as_mut();
         let Some(program) = rules.grammars.program(protocol) else { return };
         let Work { scratch, memories, decisions, statistics } = &mut self.work;
@@ -536,6 +557,8 @@ impl Engine {
             memory,
             decisions,
             statistics,
+            blocks: &self.blocks,
+            carries_edits: self.carries_edits,
             output,
         };
         what(dialogue, program, scratch, &mut judge);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_grammar::Dialogue;
 use portcullis_lang::scheme::connection_slots;
-use portcullis_lang::{Host, Place, Scope, Value};
+use portcullis_lang::{Direction, Host, Place, Scope, Value};
 use portcullis_policy::{Applicable, ProtocolId};
 use portcullis_stream::{FlowId, FlowKey, Protocol};
 use portcullis_wire::Timestamp;
@@ -34,6 +34,22 @@ pub struct Flow {
     pub verdict: Verdict,
     /// Alerts about it.
     pub alerts: u32,
+    /// What rules want changed in its streams, in the order in which they decided; a gate takes it out after each packet.
+    /// Where nobody is in the way of the packets there is never anything.
+    pub edits: Vec<StreamEdit>,
+}
+
+/// A change of a stream: octets that others take the place of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamEdit {
+    /// Of which side.
+    pub direction: Direction,
+    /// Octets of the stream before it.
+    pub offset: u64,
+    /// How many octets go.
+    pub removed: u32,
+    /// What comes in their place.
+    pub inserted: Vec<u8>,
 }
 
 /// What rules have decided about a flow. The first that is not [`Verdict::Accept`] stands.

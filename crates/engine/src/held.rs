@@ -30,6 +30,7 @@ impl Engine {
             generation: rules.generation,
             verdict: Verdict::Accept,
             alerts: 0,
+            edits: Vec::new(),
         };
         let mut tracked =
             Box::new(Tracked { flow, inspection: Inspection::None, doubtful: Vec::new(), gate: None, charged: 0 });
@@ -41,6 +42,14 @@ impl Engine {
             None => {}
         }
         output.flow_started(&tracked.flow, packet);
+        if let Some(rule) = self.blocks.find(&tracked.flow.key, packet.time)
+            && !self.settings.observe
+        {
+            tracked.flow.verdict = Verdict::Drop;
+            self.work.statistics.dropped_flows += 1;
+            self.work.statistics.blocked_flows += 1;
+            output.flow_blocked(&tracked.flow, packet, &rule);
+        }
         tracked
     }
 

@@ -1,10 +1,14 @@
 //! From the events of a conversation to the decisions of rules.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use portcullis_grammar::{Event, EventSink};
 use portcullis_lang::{EventId, Host, Place, Scope, Value};
-use portcullis_policy::{Action, Applicable, Decision, Memory, Occurrence, PolicySet, ProtocolId};
+use portcullis_policy::{Action, Applicable, Decision, Memory, Occurrence, PolicySet, ProtocolId, Splice};
 
-use crate::flow::{Connection, Flow, Verdict};
+use crate::blocks::Blocks;
+use crate::flow::{Connection, Flow, StreamEdit, Verdict};
 use crate::output::{Judgement, Output, PacketInfo};
 use crate::statistics::Statistics;
 
@@ -20,6 +24,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) memory: &'a mut Memory,
     pub(crate) decisions: &'a mut Vec<Decision>,
     pub(crate) statistics: &'a mut Statistics,
+    pub(crate) blocks: &'a Blocks,
+    pub(crate) carries_edits: bool,
     pub(crate) output: &'a mut dyn Output,
 }
 
@@ -55,25 +61,64 @@ impl Judge<'_> {
         if self.observe {
             self.decisions.iter_mut().for_each(|decision| decision.observe = true);
         }
-        for index in 0..self.decisions.len() {
-            let Some(decision) = self.decisions.get(index) else { break };
-            let dropped = |observe: bool| {
-                let same = |other: &&Decision| other.rule.id == decision.rule.id;
-                self.decisions
-                    .iter()
-                    .filter(same)
-                    .any(|other| matches!(other.action, Action::Drop) && other.observe == observe)
-            };
-            let judgement = Judgement { decision, blocked: dropped(false), would_block: dropped(true) };
-            if matches!(decision.action, Action::Alert { .. }) {
-                self.statistics.alerts += 1;
-                self.flow.alerts = self.flow.alerts.saturating_add(1);
+        let decisions = std::mem::take(self.decisions);
+        // One rule's decisions stand side by side.
+        for of_rule in decisions.chunk_by(|one, other| one.rule.id == other.rule.id) {
+            let stops = |observe: bool| of_rule.iter().any(|other| other.action.stops() && other.observe == observe);
+            let (blocked, would_block) = (stops(false), stops(true));
+            for decision in of_rule {
+                if matches!(decision.action, Action::Alert { .. }) {
+                    self.statistics.alerts += 1;
+                    self.flow.alerts = self.flow.alerts.saturating_add(1);
+                }
+                let judgement = Judgement { decision, blocked, would_block, of_rule };
+                self.output.judgement(self.flow, &self.packet, event, &judgement);
+                if !decision.observe {
+                    self.carry_out(decision, event);
+                }
             }
-            self.output.judgement(self.flow, &self.packet, event, &judgement);
-            if matches!(decision.action, Action::Drop) && !decision.observe && self.flow.verdict == Verdict::Accept {
-                self.flow.verdict = Verdict::Drop;
-                self.statistics.dropped_flows += 1;
+        }
+        *self.decisions = decisions;
+    }
+
+    fn carry_out(&mut self, decision: &Decision, event: &Event<'_>) {
+        let verdict = match &decision.action {
+            Action::Alert { .. } | Action::Log { .. } | Action::Pass => return,
+            Action::Block { end, address, time } => {
+                let displaced = self.blocks.add(*end, *address, *time, self.packet.time, &decision.rule);
+                self.statistics.displaced_blocks += u64::from(displaced);
+                return;
             }
+            Action::Edit(splices) => return self.edit(splices, event),
+            Action::Bypass => Verdict::Bypass,
+            Action::Drop => Verdict::Drop,
+            Action::Reset => Verdict::Reset,
+            Action::Refuse { text } => Verdict::Refuse(Arc::clone(text)),
+        };
+        if self.flow.verdict == Verdict::Accept {
+            self.statistics.dropped_flows += u64::from(verdict.stops());
+            self.flow.verdict = verdict;
+        }
+    }
+
+    /// Says what of the record of an event has to be changed in its stream.
+    fn edit(&mut self, splices: &[Splice], event: &Event<'_>) {
+        self.statistics.edits += 1;
+        if !self.carries_edits {
+            return;
+        }
+        let direction = event.direction;
+        let edits = &mut self.flow.edits;
+        for splice in splices {
+            let offset = event.offset.saturating_add(u64::from(splice.offset));
+            let end = offset.saturating_add(u64::from(splice.removed));
+            // What an earlier rule made of the same octets is overtaken.
+            edits.retain(|earlier| {
+                let last = earlier.offset.saturating_add(u64::from(earlier.removed));
+                earlier.direction != direction || earlier.offset < offset || last > end
+            });
+            let inserted = splice.inserted.to_vec();
+            edits.push(StreamEdit { direction, offset, removed: splice.removed, inserted });
         }
     }
 }
@@ -98,5 +143,13 @@ impl Host for EventOfFlow<'_, '_> {
 
     fn element(&self, list: Place, index: u32, slot: u16) -> Value<'_> {
         self.event.element(list, index, slot)
+    }
+
+    fn octets(&self, place: Place) -> Option<Range<u32>> {
+        self.event.octets(place)
+    }
+
+    fn octets_of_element(&self, list: Place, index: u32, slot: Option<u16>) -> Option<Range<u32>> {
+        self.event.octets_of_element(list, index, slot)
     }
 }

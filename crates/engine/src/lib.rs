@@ -10,6 +10,7 @@
 //! * [`Output`] takes what comes of it, with the [`Flow`] and the [`PacketInfo`] that it belongs to.
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod bounds;
 mod doubtful;
 mod engine;
@@ -25,9 +26,10 @@ mod recognise;
 mod rules;
 mod statistics;
 
+pub use blocks::{Blocks, MAX_BLOCKS};
 pub use bounds::{Bound, BoundError, Failures, Unit, WhenMet};
 pub use engine::{Engine, Settings};
-pub use flow::{Flow, Verdict};
+pub use flow::{Flow, StreamEdit, Verdict};
 pub use footprint::Footprint;
 pub use gate::{Arriving, Failure, Fate, Gate, GateSettings, GateStatistics, Mode};
 pub use grammars::Grammars;

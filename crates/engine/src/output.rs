@@ -2,7 +2,7 @@
 
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId};
-use portcullis_policy::Decision;
+use portcullis_policy::{Decision, RuleInfo};
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::{LinkType, Timestamp, WireAnomaly};
 
@@ -62,6 +62,15 @@ pub struct Judgement<'a> {
     pub blocked: bool,
     /// Whether it would have, had it not been told to observe only.
     pub would_block: bool,
+    /// All that the same rule decides about the event, this decision included.
+    pub of_rule: &'a [Decision],
+}
+
+impl Judgement<'_> {
+    /// The verdict of the rule, if it has one.
+    pub fn verdict(&self) -> Option<&Decision> {
+        self.of_rule.iter().find(|decision| decision.action.is_verdict())
+    }
 }
 
 /// Takes what an engine finds, in the order of the packets.
@@ -78,6 +87,9 @@ pub trait Output {
     /// There is something to tell of a flow, or it has ended: once for each flow, before all others. Of a flow that never
     /// gets beyond its handshake it comes at its end.
     fn flow_started(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>) {}
+
+    /// A flow has begun that is dropped because a rule has blocked an address of it.
+    fn flow_blocked(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>, _rule: &RuleInfo) {}
 
     /// A flow has ended, or the input has.
     fn flow_ended(&mut self, flow: &Flow, summary: &FlowSummary, reason: EndReason, packet: &PacketInfo<'_>);

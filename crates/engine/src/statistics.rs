@@ -60,6 +60,12 @@ pub struct Statistics {
     pub alerts: u64,
     /// Flows that a rule dropped, or a bound that was met.
     pub dropped_flows: u64,
+    /// Of these: flows of which an address was blocked when they began.
+    pub blocked_flows: u64,
+    /// Blocks that ended before their time because there were too many.
+    pub displaced_blocks: u64,
+    /// Edits of records.
+    pub edits: u64,
     /// How often each bound was met, in the order of [`Bound::ALL`]. Timeouts that only end silent flows are not counted.
     pub met: [u64; Bound::COUNT],
 }

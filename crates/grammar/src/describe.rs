@@ -195,6 +195,8 @@ mod tests {
         };
         let scheme = ProtocolScheme {
             keywords_ignore_case: true,
+            refusal: None,
+            writable: Vec::new(),
             name: "smtp".into(),
             events: vec![
                 event("command", EventKind::Record, command, vec![StateId(0)]),

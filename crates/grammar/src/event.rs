@@ -1,5 +1,7 @@
 //! Events: what a conversation tells those who judge and report it.
 
+use std::ops::Range;
+
 use portcullis_lang::scheme::event_slots;
 use portcullis_lang::{Direction, EventId, EventKind, Host, Place, ProtocolScheme, Scope, StateId, Value};
 
@@ -101,6 +103,21 @@ impl Host for Event<'_> {
         match (list.scope, &self.record) {
             (Scope::Record, Some(record)) => record.element(list.slot, index, slot),
             _ => Value::Absent,
+        }
+    }
+
+    fn octets(&self, place: Place) -> Option<Range<u32>> {
+        match (place.scope, &self.record) {
+            (Scope::Record, Some(record)) => record.octets_of(place.slot),
+            _ => None,
+        }
+    }
+
+    fn octets_of_element(&self, list: Place, index: u32, slot: Option<u16>) -> Option<Range<u32>> {
+        match (list.scope, &self.record, slot) {
+            (Scope::Record, Some(record), None) => record.octets_of_element(list.slot, index),
+            (Scope::Record, Some(record), Some(slot)) => record.octets_in_element(list.slot, index, slot),
+            _ => None,
         }
     }
 }

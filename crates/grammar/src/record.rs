@@ -1,6 +1,7 @@
 //! Parsed records: slots beside the octets they point into.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use portcullis_lang::Value;
 
@@ -56,6 +57,8 @@ pub struct Slots {
     pub(crate) slots: Vec<Slot>,
     /// Where each element's slots begin, list by list.
     pub(crate) elements: Vec<u32>,
+    /// By element: its octets, from the record's first.
+    pub(crate) spans: Vec<(u32, u32)>,
     /// Computed text.
     pub(crate) scratch: Vec<u8>,
     /// The record's octets without a newline at the end, for `raw`.
@@ -74,6 +77,7 @@ impl Slots {
     pub fn reset(&mut self, width: u16) {
         self.slots.clear();
         self.elements.clear();
+        self.spans.clear();
         self.scratch.clear();
         self.slots.resize(usize::from(width), Slot::Absent);
     }
@@ -110,6 +114,34 @@ impl<'a> Record<'a> {
         match self.element_base(list, index) {
             Some(base) => self.value_at(base, slot),
             None => Value::Absent,
+        }
+    }
+
+    /// Where the octets of a slot are in the record; nothing if it was computed, or is not there.
+    pub fn octets_of(&self, slot: u16) -> Option<Range<u32>> {
+        self.octets_at(0, slot)
+    }
+
+    /// Where the octets of an element of the list in a slot are, newlines included.
+    pub fn octets_of_element(&self, list: u16, index: u32) -> Option<Range<u32>> {
+        match self.slots.slots.get(usize::from(list)) {
+            Some(Slot::List { first, count }) if index < *count => {
+                let (start, end) = *self.slots.spans.get(first.checked_add(index)? as usize)?;
+                Some(start..end)
+            }
+            _ => None,
+        }
+    }
+
+    /// Where the octets of a slot of an element are; see [`Record::octets_of`].
+    pub fn octets_in_element(&self, list: u16, index: u32, slot: u16) -> Option<Range<u32>> {
+        self.octets_at(self.element_base(list, index)?, slot)
+    }
+
+    fn octets_at(&self, base: u32, slot: u16) -> Option<Range<u32>> {
+        match self.slots.slots.get((base as usize).checked_add(usize::from(slot))?) {
+            Some(Slot::Piece { start, end }) => Some(*start..*end),
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::scheme::CaseValue;
@@ -46,6 +47,16 @@ pub trait Host {
 
     /// A slot of an element of the list in a place.
     fn element(&self, list: Place, index: u32, slot: u16) -> Value<'_>;
+
+    /// Where the octets of a place are in the record at hand, from its first; nothing if they are not in it.
+    fn octets(&self, _place: Place) -> Option<Range<u32>> {
+        None
+    }
+
+    /// The same of an element of a list, or of a slot of it.
+    fn octets_of_element(&self, _list: Place, _index: u32, _slot: Option<u16>) -> Option<Range<u32>> {
+        None
+    }
 }
 
 /// A checked expression.

@@ -37,7 +37,8 @@ pub use operators::is_keyword;
 pub use parser::{Comment, Leftovers, Parsed, Parser, Reported, Separation};
 pub use render::{render, render_all, render_json};
 pub use scheme::{
-    AnomalyId, CaseValue, EventId, EventKind, EventType, FieldInfo, Layout, Presence, ProtocolScheme, StateId, Type,
+    AnomalyId, CaseValue, EventId, EventKind, EventType, FieldInfo, Layout, Presence, ProtocolScheme, Refusal, StateId,
+    Type,
 };
 pub use source::{LineColumn, Source, SourceId, Sources, Span};
 pub use suggest::suggest;

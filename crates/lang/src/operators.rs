@@ -330,7 +330,23 @@ impl Parser<'_> {
                 return self.quantified(word, quantifier, start, suffixes);
             }
         }
+        // `contains "x"` and `matches /x/` alone are about the stream that the rule is on.
+        if least <= TEST && self.at_test_of_stream() {
+            let span = Span { end: start.start, ..start };
+            let subject = Tree { expression: Expression { kind: ExpressionKind::Subject, span }, height: 1 };
+            return self.test_operator(subject, suffixes);
+        }
         self.primary()
+    }
+
+    fn at_test_of_stream(&mut self) -> bool {
+        let next = self.second();
+        if self.at_clause("matches") {
+            return next.kind == TokenKind::Regex;
+        }
+        self.at_clause("contains")
+            && (matches!(next.kind, TokenKind::Text | TokenKind::Raw)
+                || next.kind == TokenKind::Word && matches!(self.slice(next.span), "any" | "all"))
     }
 
     // Whether this word is next and an operand follows: otherwise it is a name.

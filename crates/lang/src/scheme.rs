@@ -173,6 +173,52 @@ pub struct ProtocolScheme {
     pub flow: Layout,
     /// Whether keywords are the same in any case (`keywords ignore case`).
     pub keywords_ignore_case: bool,
+    /// How the protocol says no (`refuse with reply 400..599`); none if it cannot.
+    pub refusal: Option<Refusal>,
+    /// What can be changed of the records of events, by [`EventId`]; nothing of those beyond its end.
+    pub writable: Vec<Writable>,
+}
+
+/// How a protocol says no to its client: by one line that begins with a code of three digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// The record that such a line is, `reply`.
+    pub record: String,
+    /// Least code.
+    pub least: u16,
+    /// Greatest code.
+    pub most: u16,
+    /// States in which another protocol may have taken over: such a line would not be understood there.
+    pub not_in: Vec<StateId>,
+    /// Events with which another protocol takes over.
+    pub not_on: Vec<EventId>,
+}
+
+/// What can be changed of a record: what its octets have as it is, and nothing that is computed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Writable {
+    /// Slots of fields that are octets of the record.
+    pub slots: Vec<u16>,
+    /// Lists whose elements follow each other, so that one can be left out.
+    pub lists: Vec<WritableList>,
+}
+
+/// A list of which elements can be left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WritableList {
+    /// The slot of the list.
+    pub slot: u16,
+    /// The mark of all elements but the last, if the list goes on for as long as it is there.
+    pub mark: Option<ListMark>,
+}
+
+/// What says that another element follows: the `-` of `250-SIZE`. A blank in its place makes an element the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListMark {
+    /// The slot of the field of the element right behind which it stands.
+    pub behind: u16,
+    /// The octet.
+    pub octet: u8,
 }
 
 impl ProtocolScheme {
@@ -266,9 +312,26 @@ pub mod event_slots {
     pub const COMPLETE: u16 = 8;
     /// `data`: the octets of a chunk.
     pub const DATA: u16 = 9;
+    /// `position`: octets of a stream up to the end of what a rule found in it, number.
+    pub const POSITION: u16 = 10;
+    /// The content of a whole stream, for `contains` and `matches` without a subject; it has no name and is never held.
+    pub const STREAM: u16 = 0x4000;
+    /// From here on: whether a pattern was found in a stream, by its number. Only rules that were planned read these.
+    pub const FOUND: u16 = 0x8000;
     /// The names, by slot.
-    pub const NAMES: [&str; 10] =
-        ["state", "reason", "offset", "size", "side", "record", "up.waiting", "down.waiting", "complete", "data"];
+    pub const NAMES: [&str; 11] = [
+        "state",
+        "reason",
+        "offset",
+        "size",
+        "side",
+        "record",
+        "up.waiting",
+        "down.waiting",
+        "complete",
+        "data",
+        "position",
+    ];
 }
 
 /// Slots of [`Scope::Connection`](crate::Scope::Connection): what policies know of the flow itself.

@@ -45,6 +45,8 @@ fn scheme() -> Arc<ProtocolScheme> {
         anomalies: vec![],
         flow: Layout::default(),
         keywords_ignore_case: true,
+        refusal: None,
+        writable: Vec::new(),
     })
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use portcullis_lang::typing::{Checker, Facts, NamedSet};
-use portcullis_lang::{Code, Diagnostic, Diagnostics, Name, ProtocolScheme, SourceId, Sources, Span, TextSet, suggest};
+use portcullis_lang::{
+    Code, Diagnostic, Diagnostics, Name, ProtocolScheme, SourceId, Sources, Span, Text, TextSet, suggest,
+};
 use smallvec::SmallVec;
 
 use crate::decision::{RuleId, RuleInfo};
@@ -293,11 +295,19 @@ impl<'t> Compiler<'t> {
                 TestStep::Expect(expected) => {
                     expects = true;
                     for expectation in expected {
-                        let expected = match expectation.kind {
-                            ExpectationKind::Alert(id) => self.known_id(id, expectation.span).map(Expected::Alert),
+                        let octets = |text: &Text| text.bytes.clone().into_boxed_slice();
+                        let expected = match &expectation.kind {
+                            ExpectationKind::Reset => Some(Expected::Reset),
+                            ExpectationKind::Bypass => Some(Expected::Bypass),
+                            ExpectationKind::Block => Some(Expected::Block),
+                            ExpectationKind::Refuse(text) => {
+                                Some(Expected::Refuse(text.as_ref().map(octets).unwrap_or_default()))
+                            }
+                            ExpectationKind::Edit(text) => Some(Expected::Edit(text.as_ref().map(octets))),
+                            ExpectationKind::Alert(id) => self.known_id(*id, expectation.span).map(Expected::Alert),
                             ExpectationKind::NoAlert(None) => Some(Expected::NoAlert(None)),
                             ExpectationKind::NoAlert(Some(id)) => {
-                                self.known_id(id, expectation.span).map(|id| Expected::NoAlert(Some(id)))
+                                self.known_id(*id, expectation.span).map(|id| Expected::NoAlert(Some(id)))
                             }
                             ExpectationKind::Pass => Some(Expected::Pass),
                             ExpectationKind::Drop => Some(Expected::Drop),

@@ -1,6 +1,7 @@
 //! What a policy decides about an event.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How bad what an alert tells is.
@@ -72,7 +73,7 @@ pub struct Decision {
     pub rule: Arc<RuleInfo>,
     /// What it wants.
     pub action: Action,
-    /// Whether the rule or its policy only observes: a `drop` is then to be recorded and not carried out.
+    /// Whether the rule or its policy only observes: a verdict, block or edit is then to be recorded and not carried out.
     pub observe: bool,
 }
 
@@ -95,11 +96,113 @@ pub enum Action {
     Pass,
     /// Discard the event and the rest of the flow; no further rule is read for it.
     Drop,
+    /// Tell both sides that the connection is broken; no further rule is read for the event.
+    Reset,
+    /// Answer the client in the way of its protocol and close the connection; no further rule is read for the event.
+    Refuse {
+        /// What the client is told, without the end of its line.
+        text: Arc<str>,
+    },
+    /// Look at the flow no more; no further rule is read for the event.
+    Bypass,
+    /// Drop flows that begin within a time and have this address at this end.
+    Block {
+        /// Which end of those flows.
+        end: FlowEnd,
+        /// The address.
+        address: IpAddr,
+        /// For how many nanoseconds.
+        time: i64,
+    },
+    /// Change the record of the event.
+    Edit(Vec<Splice>),
+}
+
+/// An end of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FlowEnd {
+    /// Who opened it.
+    Client,
+    /// Who was asked.
+    Server,
+}
+
+impl FlowEnd {
+    /// The end as policies write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FlowEnd::Client => "client",
+            FlowEnd::Server => "server",
+        }
+    }
+}
+
+/// A change of a record: octets that others take the place of.
+///
+/// Splices are given in the order in which they were decided. One whose octets lie among those of a later one is overtaken
+/// by it: [`Splice::merge`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Splice {
+    /// Octets of the record before it.
+    pub offset: u32,
+    /// How many octets go.
+    pub removed: u32,
+    /// What comes in their place.
+    pub inserted: Box<[u8]>,
+}
+
+impl Splice {
+    fn end(&self) -> u32 {
+        self.offset.saturating_add(self.removed)
+    }
+
+    /// Adds a splice to others, and removes those that it overtakes.
+    pub fn merge(self, splices: &mut Vec<Splice>) {
+        splices.retain(|earlier| earlier.offset < self.offset || earlier.end() > self.end());
+        splices.push(self);
+    }
+
+    /// A record with splices carried out; those beyond its end are not.
+    pub fn apply(splices: &[Splice], record: &[u8]) -> Vec<u8> {
+        let mut merged = Vec::new();
+        splices.iter().cloned().for_each(|splice| splice.merge(&mut merged));
+        merged.sort_by_key(|splice| splice.offset);
+        let (mut octets, mut at) = (Vec::with_capacity(record.len()), 0);
+        for splice in &merged {
+            let (start, end) = (splice.offset as usize, splice.end() as usize);
+            let Some(before) = record.get(at..start).filter(|_| end <= record.len()) else { continue };
+            octets.extend_from_slice(before);
+            octets.extend_from_slice(&splice.inserted);
+            at = end;
+        }
+        octets.extend_from_slice(record.get(at..).unwrap_or_default());
+        octets
+    }
 }
 
 impl Action {
     /// Whether it ends the reading of rules for the event, unless it is only observed.
     pub fn is_verdict(&self) -> bool {
-        matches!(self, Action::Pass | Action::Drop)
+        matches!(self, Action::Pass | Action::Bypass) || self.stops()
+    }
+
+    /// Whether nothing more of the flow gets through, unless it is only observed.
+    pub fn stops(&self) -> bool {
+        matches!(self, Action::Drop | Action::Reset | Action::Refuse { .. })
+    }
+
+    /// The action as policies write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Alert { .. } => "alert",
+            Action::Log { .. } => "log",
+            Action::Pass => "pass",
+            Action::Drop => "drop",
+            Action::Reset => "reset",
+            Action::Refuse { .. } => "refuse",
+            Action::Bypass => "bypass",
+            Action::Block { .. } => "block",
+            Action::Edit(_) => "edit",
+        }
     }
 }

@@ -30,6 +30,8 @@
 //!     anomalies: vec![],
 //!     flow: Layout::default(),
 //!     keywords_ignore_case: false,
+//!     refusal: None,
+//!     writable: Vec::new(),
 //! });
 //!
 //! let mut sources = Sources::new();
@@ -61,9 +63,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod answers;
 mod compile;
 mod decision;
 mod demand;
+mod edits;
 mod events;
 mod fields;
 mod index;
@@ -79,12 +83,12 @@ mod testing;
 mod text;
 
 pub use compile::Compiled;
-pub use decision::{Action, Decision, RuleId, RuleInfo, Severity};
+pub use decision::{Action, Decision, FlowEnd, RuleId, RuleInfo, Severity, Splice};
 pub use demand::{Demand, EventDemand};
 pub use limits::{
-    MAX_ABOUT, MAX_ALERT_TEXT, MAX_ALERT_VALUE, MAX_COUNTED_KEYS, MAX_COUNTED_TIMES, MAX_ENTRY_BYTES, MAX_KEY_BYTES,
-    MAX_LIST_BYTES, MAX_LIST_ENTRIES, MAX_NETWORKS, MAX_POLICIES, MAX_RULES, MAX_STEM_BYTES, MAX_TEST_STEPS,
-    MAX_THRESHOLD, MAX_THRESHOLD_WINDOW, MAX_TRIGGERS,
+    MAX_ABOUT, MAX_ALERT_TEXT, MAX_ALERT_VALUE, MAX_BLOCK_TIME, MAX_COUNTED_KEYS, MAX_COUNTED_TIMES, MAX_EDIT_BYTES,
+    MAX_EDITS, MAX_ENTRY_BYTES, MAX_KEY_BYTES, MAX_LIST_BYTES, MAX_LIST_ENTRIES, MAX_NETWORKS, MAX_POLICIES,
+    MAX_REFUSAL, MAX_RULES, MAX_STEM_BYTES, MAX_TEST_STEPS, MAX_THRESHOLD, MAX_THRESHOLD_WINDOW, MAX_TRIGGERS,
 };
 pub use lists::{ListLoader, ListRequest, no_files};
 pub use memory::Memory;

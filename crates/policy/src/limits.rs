@@ -57,3 +57,15 @@ pub const MAX_COUNTED_TIMES: usize = 1 << 20;
 
 /// Most octets of a key that tell it from others.
 pub const MAX_KEY_BYTES: usize = 256;
+
+/// Longest TIME of `block KEY for TIME`, in nanoseconds: 7 days.
+pub const MAX_BLOCK_TIME: u64 = 7 * 86_400 * 1_000_000_000;
+
+/// Longest text of `refuse`, in octets, without the end of its line: a reply line has 512 (RFC 5321, section 4.5.3.1.5).
+pub const MAX_REFUSAL: usize = 510;
+
+/// Most `edit` clauses of one rule.
+pub const MAX_EDITS: usize = 16;
+
+/// Most octets that one `edit` puts in the place of a field.
+pub const MAX_EDIT_BYTES: usize = 4_096;

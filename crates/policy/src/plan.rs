@@ -6,11 +6,12 @@ use std::sync::Arc;
 use portcullis_lang::{EventId, Formula, Host};
 use smallvec::SmallVec;
 
+use crate::answers::Block;
 use crate::decision::{Action, Decision, RuleId, RuleInfo, Severity};
 use crate::demand::{Demand, reads_connection_alone};
+use crate::edits::{Changes, Edit};
 use crate::index::{self, FieldIndex, Hits};
 use crate::memory::{Memory, Threshold};
-use crate::syntax::VerdictClause;
 use crate::testing::PolicyTest;
 use crate::text::AlertText;
 
@@ -80,7 +81,10 @@ pub(crate) struct Actions {
     pub(crate) after: Option<Threshold>,
     pub(crate) alert: Option<Alert>,
     pub(crate) logs: Vec<AlertText>,
-    pub(crate) verdict: Option<VerdictClause>,
+    /// What ends the reading.
+    pub(crate) verdict: Option<Action>,
+    pub(crate) block: Option<Block>,
+    pub(crate) edits: Vec<Edit>,
     pub(crate) observe: bool,
 }
 
@@ -149,8 +153,8 @@ impl PolicySet {
 
     /// Adds what the rules decide about an event, in the order in which they are read.
     ///
-    /// A rule that acts gives its alert, its log records and then its verdict. A `pass` or `drop` that is not only observed
-    /// is the last decision. A test whose outcome depends on something that was not seen does not make a rule act.
+    /// A rule that acts gives its alert, its log records, its block, its edits and then its verdict. A verdict that is not
+    /// only observed is the last decision. A test whose outcome depends on something that was not seen does not make a rule act.
     pub fn judge(
         &self,
         occurrence: Occurrence,
@@ -160,32 +164,12 @@ impl PolicySet {
         decisions: &mut Vec<Decision>,
     ) {
         let Some(plan) = self.plan(occurrence.protocol, occurrence.event) else { return };
-        let time = occurrence.time;
-        if plan.indexes.is_empty() {
-            for rule in &plan.rules {
-                if rule.judge(time, host, applicable, memory, decisions) {
-                    return;
-                }
-            }
-            return;
-        }
-        let mut hits = Hits::new();
-        for index in &plan.indexes {
-            index.collect(host, &mut hits);
-        }
-        hits.sort_unstable();
-        hits.dedup();
-        let mut hits = hits.into_iter().peekable();
-        let mut always = plan.always.iter().copied().peekable();
-        loop {
-            let next = match (hits.peek(), always.peek()) {
-                (Some(hit), Some(unindexed)) if hit < unindexed => hits.next(),
-                (Some(_), None) => hits.next(),
-                (_, Some(_)) => always.next(),
-                (None, None) => return,
-            };
-            let rule = next.and_then(|position| plan.rules.get(position as usize));
-            if rule.is_some_and(|rule| rule.judge(time, host, applicable, memory, decisions)) {
+        let mut judging = Judging { time: occurrence.time, applicable, memory, decisions };
+        let Some(edited) = plan.judge(host, &mut judging) else { return };
+        // A rule has changed the record: those behind it are read for what it is now, without the look-ups.
+        let (position, mut changes) = edited;
+        for rule in plan.rules.get(position.saturating_add(1)..).unwrap_or_default() {
+            if rule.judge(host, false, &mut changes, &mut judging) {
                 return;
             }
         }
@@ -233,41 +217,107 @@ impl PolicySet {
     }
 }
 
+/// What judging an event takes beside the event.
+struct Judging<'a> {
+    time: i64,
+    applicable: &'a Applicable,
+    memory: &'a mut Memory,
+    decisions: &'a mut Vec<Decision>,
+}
+
+impl EventPlan {
+    /// Reads the rules; up to the first that changes the record, whose position it gives.
+    fn judge(&self, host: &dyn Host, judging: &mut Judging<'_>) -> Option<(usize, Changes)> {
+        let mut changes = Changes::default();
+        if self.indexes.is_empty() {
+            for (position, rule) in self.rules.iter().enumerate() {
+                if rule.judge(host, true, &mut changes, judging) {
+                    return None;
+                }
+                if !changes.is_empty() {
+                    return Some((position, changes));
+                }
+            }
+            return None;
+        }
+        let mut hits = Hits::new();
+        for index in &self.indexes {
+            index.collect(host, &mut hits);
+        }
+        hits.sort_unstable();
+        hits.dedup();
+        let mut hits = hits.into_iter().peekable();
+        let mut always = self.always.iter().copied().peekable();
+        loop {
+            let next = match (hits.peek(), always.peek()) {
+                (Some(hit), Some(unindexed)) if hit < unindexed => hits.next(),
+                (Some(_), None) => hits.next(),
+                (_, Some(_)) => always.next(),
+                (None, None) => return None,
+            };
+            let position = next? as usize;
+            let Some(rule) = self.rules.get(position) else { continue };
+            if rule.judge(host, true, &mut changes, judging) {
+                return None;
+            }
+            if !changes.is_empty() {
+                return Some((position, changes));
+            }
+        }
+    }
+}
+
 impl PlannedRule {
     /// Adds what the rule decides. True if it has ended the reading.
-    fn judge(
-        &self,
-        time: i64,
-        host: &dyn Host,
-        applicable: &Applicable,
-        memory: &mut Memory,
-        decisions: &mut Vec<Decision>,
-    ) -> bool {
-        let acts = self.gates.iter().all(|gate| applicable.has(*gate))
-            && self
-                .conditions
-                .iter()
-                .enumerate()
-                .all(|(number, condition)| self.answered == Some(number) || condition.test(host).holds());
-        let Actions { after, alert, logs, verdict, observe } = &self.actions;
-        if !acts || after.as_ref().is_some_and(|threshold| !memory.exceeds(threshold, host, time)) {
+    ///
+    /// `looked_up`: whether the condition that the index answers was answered by it.
+    fn judge(&self, host: &dyn Host, looked_up: bool, changes: &mut Changes, judging: &mut Judging<'_>) -> bool {
+        let Judging { time, applicable, .. } = *judging;
+        let acts = self.gates.iter().all(|gate| applicable.has(*gate)) && {
+            let changed = changes.on(host);
+            let host = if changes.is_empty() { host } else { &changed };
+            let answered = self.answered.filter(|_| looked_up);
+            let mut conditions = self.conditions.iter().enumerate();
+            conditions.all(|(number, condition)| answered == Some(number) || condition.test(host).holds())
+        };
+        if !acts {
             return false;
         }
+        let Judging { memory, decisions, .. } = judging;
+        let Actions { after, alert, logs, verdict, block, edits, observe } = &self.actions;
         let mut decide = |action| {
             decisions.push(Decision { rule: Arc::clone(&self.info), action, observe: *observe });
         };
-        let mut allows = |threshold: &Threshold| memory.allows(threshold, host, time);
-        if let Some(Alert { severity, text, .. }) =
-            alert.as_ref().filter(|alert| alert.at_most.as_ref().is_none_or(&mut allows))
         {
-            decide(Action::Alert { severity: *severity, text: text.fill(host) });
+            let host = changes.on(host);
+            if after.as_ref().is_some_and(|threshold| !memory.exceeds(threshold, &host, time)) {
+                return false;
+            }
+            let mut allows = |threshold: &Threshold| memory.allows(threshold, &host, time);
+            if let Some(Alert { severity, text, .. }) =
+                alert.as_ref().filter(|alert| alert.at_most.as_ref().is_none_or(&mut allows))
+            {
+                decide(Action::Alert { severity: *severity, text: text.fill(&host) });
+            }
+            for text in logs {
+                decide(Action::Log { text: text.fill(&host) });
+            }
+            if let Some(action) = block.as_ref().and_then(|block| block.action(&host)) {
+                decide(action);
+            }
         }
-        for text in logs {
-            decide(Action::Log { text: text.fill(host) });
+        if !edits.is_empty() {
+            let mut changed = if *observe { changes.clone() } else { std::mem::take(changes) };
+            let splices: Vec<_> = edits.iter().flat_map(|edit| changed.edit(edit, host)).collect();
+            if !*observe {
+                *changes = changed;
+            }
+            if !splices.is_empty() {
+                decide(Action::Edit(splices));
+            }
         }
         match verdict {
-            Some(VerdictClause::Pass) => decide(Action::Pass),
-            Some(VerdictClause::Drop) => decide(Action::Drop),
+            Some(verdict) => decide(verdict.clone()),
             None => return false,
         }
         !observe
@@ -275,11 +325,12 @@ impl PlannedRule {
 
     /// All that it reads.
     fn formulas(&self) -> impl Iterator<Item = &Formula> {
-        let Actions { after, alert, logs, .. } = &self.actions;
+        let Actions { after, alert, logs, edits, .. } = &self.actions;
         let texts = alert.iter().map(|alert| &alert.text).chain(logs);
         let thresholds = alert.iter().filter_map(|alert| alert.at_most.as_ref()).chain(after);
         let keys = thresholds.map(|threshold| &threshold.key);
-        self.conditions.iter().chain(texts.flat_map(AlertText::formulas)).chain(keys)
+        let edits = edits.iter().filter_map(Edit::formula);
+        self.conditions.iter().chain(texts.flat_map(AlertText::formulas)).chain(keys).chain(edits)
     }
 }
 

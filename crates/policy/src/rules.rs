@@ -9,7 +9,9 @@ use portcullis_lang::{
 };
 use smallvec::SmallVec;
 
+use crate::answers;
 use crate::decision::RuleInfo;
+use crate::edits;
 use crate::events::{self, Protocol};
 use crate::fields;
 use crate::memory::Threshold;
@@ -60,14 +62,15 @@ pub(crate) fn compile<'t>(
     let numbers = (planner.next_threshold(), planner.next_threshold());
     for (id, event, trigger) in &events {
         let mut found = Diagnostics::new();
-        let planned = on_event(rule, event, trigger, context, numbers, &mut found);
+        let planned = on_event(rule, (*id, event), trigger, context, numbers, &mut found);
         for mut diagnostic in found.sorted().into_iter().cloned() {
             if events.len() > 1 {
                 diagnostic = diagnostic.secondary(trigger.event.span, "on this event");
             }
             diagnostics.push(diagnostic);
         }
-        if let Some((conditions, actions)) = planned {
+        let allowed = answers::allowed(rule, *id, event, context.protocol.scheme, diagnostics);
+        if let Some((conditions, actions)) = planned.filter(|_| allowed) {
             let gates = context.gates.clone();
             let rule = RuleOnEvent { info: Arc::clone(&info), gates, conditions, actions };
             planner.add_rule(context.protocol.id, *id, rule);
@@ -87,16 +90,17 @@ fn shape(rule: &RuleItem, diagnostics: &mut Diagnostics) {
                 .help("say what it judges, for example `on smtp.command`"),
         );
     }
-    if rule.alert.is_none() && rule.logs.is_empty() && rule.verdict.is_none() {
+    let decides = rule.verdict.is_some() || rule.block.is_some() || !rule.edits.is_empty();
+    if rule.alert.is_none() && rule.logs.is_empty() && !decides {
         diagnostics.push(
             Diagnostic::error(Code::C21, format!("rule `{}` does nothing", rule.name))
                 .primary(rule.span, "")
-                .help("give it `alert SEVERITY \"text\"`, `log \"text\"`, `pass` or `drop`"),
+                .help("give it `alert SEVERITY \"text\"`, `log \"text\"`, or a verdict such as `pass` or `drop`"),
         );
-    } else if let (Some(place), None) = (rule.observe, rule.verdict) {
+    } else if let (Some(place), false) = (rule.observe, decides) {
         diagnostics.push(
             Diagnostic::warning(Code::C21, "`mode observe` has no effect here")
-                .primary(place, format!("rule `{}` has no `pass` or `drop` that it could hold back", rule.name)),
+                .primary(place, format!("rule `{}` has no verdict that it could hold back", rule.name)),
         );
     }
 }
@@ -126,6 +130,9 @@ fn reached<'t>(
         let verb = match closer.verdict {
             VerdictClause::Pass => "passes",
             VerdictClause::Drop => "drops",
+            VerdictClause::Reset => "resets",
+            VerdictClause::Refuse => "refuses",
+            VerdictClause::Bypass => "bypasses",
         };
         let (title, place) = match all {
             true => ("this rule is never reached".to_owned(), rule.span),
@@ -144,7 +151,7 @@ fn reached<'t>(
 /// The rule on one of its events; nothing if something is wrong, which is reported.
 fn on_event(
     rule: &RuleItem,
-    event: &EventType,
+    (id, event): (EventId, &EventType),
     trigger: &Trigger,
     context: &PolicyContext<'_, '_>,
     (after, at_most): (u32, u32),
@@ -165,7 +172,7 @@ fn on_event(
         }
     }
     let mut actions = Actions {
-        verdict: rule.verdict.map(|verdict| verdict.0),
+        verdict: answers::verdict(rule),
         observe: rule.observe.or(context.item.observe).is_some(),
         ..Actions::default()
     };
@@ -189,6 +196,16 @@ fn on_event(
     for log in &rule.logs {
         match text(log, &names, &facts, diagnostics) {
             Some(text) => actions.logs.push(text),
+            None => sound = false,
+        }
+    }
+    if let Some(block) = &rule.block {
+        actions.block = answers::block(block, diagnostics);
+        sound &= actions.block.is_some();
+    }
+    for clause in &rule.edits {
+        match edits::compile(clause, id, &names, &facts, diagnostics) {
+            Some(edit) => actions.edits.push(edit),
             None => sound = false,
         }
     }

@@ -31,7 +31,7 @@ pub enum PolicyTestStep {
 }
 
 /// What a test expects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// An alert of this rule.
     Alert(RuleId),
@@ -41,4 +41,14 @@ pub enum Expected {
     Pass,
     /// A rule that dropped the flow.
     Drop,
+    /// A rule that reset it.
+    Reset,
+    /// A rule that bypassed it.
+    Bypass,
+    /// A rule that blocked an address.
+    Block,
+    /// A rule that refused it, with a text that begins so.
+    Refuse(Box<[u8]>),
+    /// A rule that edited a record; it became this, if that is said.
+    Edit(Option<Box<[u8]>>),
 }

@@ -217,3 +217,53 @@ fn tests_of_policies_are_kept() {
     let test = &policies.tests()[0];
     assert_eq!((test.name.as_str(), test.policies.len(), test.steps.len()), ("dropped", 1, 5));
 }
+
+#[test]
+fn all_verdicts_and_blocks_are_told() {
+    let policies = policies(
+        "policy p for smtp {
+            rule a id 1 { on smtp.fail when state == command       block client for 1 h  reset }
+            rule b id 2 { on smtp.fail when state == response      refuse \"421 4.3.2 later\" }
+            rule c id 3 { on smtp.fail                             bypass }
+            rule d id 4 { on smtp.bare_lf                          block server.address for 2 s  mode observe }
+        }",
+    );
+    let at = |name, state: &str| describe(&Event::new("smtp", name).with("state", state).judge(&policies));
+    assert_eq!(at("fail", "command"), ["1 block client 192.0.2.1 3600000000000", "1 reset"]);
+    assert_eq!(at("fail", "response"), ["2 refuse \"421 4.3.2 later\""]);
+    assert_eq!(at("fail", "fail"), ["3 bypass"]);
+    assert_eq!(at("bare_lf", "command"), ["4 block server 10.0.0.25 2000000000 (observed)"]);
+}
+
+/// Two edits of a field: the second, and every rule behind, sees what the first has made of it.
+#[test]
+fn edits_follow_each_other() {
+    let policies = policies(
+        "policy p for smtp {
+            rule seen id 9 { on smtp.command when verb == EHLO and domain == \"b\"     log \"too early\" }
+            rule a id 1 { on smtp.command when verb == EHLO and domain == \"a\"        edit set domain = \"b\" }
+            rule b id 2 { on smtp.command when verb == EHLO and domain == \"b\"        edit set domain = domain + \"c\" }
+            rule c id 3 { on smtp.command when verb == EHLO and domain == \"bc\"       edit replace /b|c/ with \"$0x\" in domain }
+            rule d id 4 { on smtp.command when verb == EHLO and domain == \"a\"        log \"not any more\" }
+            rule e id 5 { on smtp.command when verb == EHLO                            log \"{domain}\" }
+            rule f id 6 { on smtp.command when verb == EHLO  mode observe              edit set domain = \"never\" }
+            rule g id 7 { on smtp.command when verb == EHLO                            log \"{domain}\" }
+        }",
+    );
+    let event = Event::new("smtp", "command").with("verb", "EHLO").with("domain", "a").at("domain", 5..6);
+    let decisions = event.judge(&policies);
+    let mut splices = Vec::new();
+    for decision in decisions.iter().filter(|decision| !decision.observe) {
+        if let portcullis_policy::Action::Edit(edits) = &decision.action {
+            edits.iter().cloned().for_each(|splice| splice.merge(&mut splices));
+        }
+    }
+    assert_eq!(portcullis_policy::Splice::apply(&splices, b"EHLO a\r\n"), b"EHLO $0x$0x\r\n");
+    assert_eq!(splices.len(), 1, "later edits overtake earlier ones");
+    let acted: Vec<u32> = decisions.iter().map(|decision| decision.rule.id.0).collect();
+    assert_eq!(acted, [1, 2, 3, 5, 6, 7]);
+    assert!(describe(&decisions).contains(&"7 log \"$0x$0x\"".to_owned()));
+    // A field of which it is not known where it lies is not edited.
+    let lost = Event::new("smtp", "command").with("verb", "EHLO").with("domain", "a");
+    assert_eq!(describe(&lost.judge(&policies)).len(), 3);
+}

@@ -157,12 +157,9 @@ fn what_is_not_supported_yet() {
     default drop
     rule one id 1 {
         on      smtp.command
-        refuse  "550 5.7.1 no"
-        reset
-        edit    delete lines where text starts with "CHUNKING"
         hold    smtp.command until smtp.reply max 8 KB
-        bypass
-        block   client.address for 1 h
+        edit    insert "x"
+        edit    fix bare_lf
         extract
         set     flow.seen = 1
         count   seen
@@ -176,7 +173,7 @@ policy edge for ip {
     rule mail { on flow.start when server.port in (25, 587)   pass }
 }
 "#;
-    says("not_supported", &[Code::S6; 13], all);
+    says("not_supported", &[Code::S6; 10], all);
 }
 
 #[test]
@@ -261,7 +258,51 @@ fn tests_of_policies() {
         "policy gateway for smtp { rule a id 1 { on smtp.fail drop } }\ntest \"x\" {\n    policy gatewy\n    up \"x\"\n    expect alert 2\n}\n",
     );
     says("test_that_cannot_fail", &[Code::C21], "test \"x\" {\n    up \"x\"\n}\n");
-    says("test_of_refusal", &[Code::S6], "test \"x\" {\n    up \"x\"\n    expect refuse \"550\"\n}\n");
+    says("test_of_nothing_known", &[Code::S1], "test \"x\" {\n    up \"x\"\n    expect refusal \"550\"\n}\n");
+}
+
+#[test]
+fn refusals_that_nobody_would_understand() {
+    let refuse = |name: &str, on: &str, text: &str| {
+        rule_says(name, &[Code::C17], &format!("        on smtp.{on}\n        refuse \"{text}\""));
+    };
+    refuse("refusal_without_code", "command", "no");
+    refuse("refusal_of_another_code", "command", "250 ok");
+    refuse("refusal_of_two_lines", "command", "550 no\\r\\n550 really");
+    refuse("refusal_with_a_mark", "command", "550-no");
+    refuse("refusal_after_takeover", "starttls_injection", "550 no");
+    refuse("refusal_at_the_end", "finish", "550 no");
+    let long = format!("550 {}", "x".repeat(507));
+    let (_, compiled) =
+        compile(&format!("policy p for smtp {{ rule r id 1 {{ on smtp.command refuse \"{long}\" }} }}"));
+    assert!(compiled.is_err());
+    let longest = long.get(..510).unwrap();
+    let (_, compiled) =
+        compile(&format!("policy p for smtp {{ rule r id 1 {{ on smtp.command refuse \"{longest}\" }} }}"));
+    assert!(compiled.is_ok());
+    says(
+        "refusal_of_no_protocol",
+        &[Code::C17],
+        "policy p for dns {\n    rule r id 1 {\n        on dns.query\n        refuse \"550 no\"\n    }\n}\n",
+    );
+}
+
+#[test]
+fn blocks_and_edits_that_cannot_be() {
+    rule_says("block_of_field", &[Code::C11], "        on smtp.fail\n        block state for 1 h");
+    rule_says("block_without_time", &[Code::S3], "        on smtp.fail\n        block client.address for 5");
+    let edit = |name: &str, code: Code, on: &str, edit: &str| {
+        rule_says(name, &[code], &format!("        on smtp.{on}\n        edit {edit}"));
+    };
+    edit("edit_of_what_has_left", Code::C17, "reply", "set asked.verb = \"NOOP\"");
+    edit("edit_of_stream", Code::C17, "content", "set data = \"x\"");
+    edit("edit_of_computed_field", Code::C17, "command when verb == MAIL", "set sender.domain = \"x\"");
+    edit("edit_of_absent_field", Code::C10, "command", "set domain = \"x\"");
+    edit("edit_with_line_end", Code::C11, "command when verb == EHLO", "set domain = \"x\\r\\nQUIT\"");
+    edit("edit_of_no_list", Code::C1, "reply", "delete line where text == \"x\"");
+    edit("edit_of_counted_list", Code::C17, "command when verb == MAIL", "delete options where name == \"x\"");
+    edit("edit_with_unknown_name", Code::C1, "reply", "delete lines where txt == \"x\"");
+    edit("edit_of_nothing", Code::S1, "reply", "\"x\"");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use portcullis_grammar::{Dialogue, Event, Program, Scratch};
 use portcullis_lang::scheme::connection_slots;
 use portcullis_lang::{Direction, Host, Place, ProtocolScheme, Scope, Sources, Value, render_all};
 use portcullis_policy::{
-    Action, Decision, Expected, ListRequest, Memory, Occurrence, PolicySet, PolicyTest, PolicyTestStep,
+    Action, Decision, Expected, ListRequest, Memory, Occurrence, PolicySet, PolicyTest, PolicyTestStep, Splice,
 };
 
 const GRAMMARS: [&str; 2] = ["smtp", "dns"];
@@ -77,6 +77,14 @@ impl Host for OfFlow<'_, '_> {
         self.0.count(list)
     }
 
+    fn octets(&self, place: Place) -> Option<std::ops::Range<u32>> {
+        self.0.octets(place)
+    }
+
+    fn octets_of_element(&self, list: Place, index: u32, slot: Option<u16>) -> Option<std::ops::Range<u32>> {
+        self.0.octets_of_element(list, index, slot)
+    }
+
     fn element(&self, list: Place, index: u32, slot: u16) -> Value<'_> {
         self.0.element(list, index, slot)
     }
@@ -90,6 +98,8 @@ struct Talk<'p> {
     scratch: Scratch,
     memory: Memory,
     decisions: Vec<Decision>,
+    /// Records as they became by edits.
+    edited: Vec<Vec<u8>>,
 }
 
 impl<'p> Talk<'p> {
@@ -101,17 +111,24 @@ impl<'p> Talk<'p> {
             scratch: Scratch::default(),
             memory: Memory::new(),
             decisions: Vec::new(),
+            edited: Vec::new(),
         }
     }
 
     fn say(&mut self, direction: Direction, octets: &[u8]) {
-        let Talk { program, policies, dialogue, scratch, memory, decisions } = self;
+        let Talk { program, policies, dialogue, scratch, memory, decisions, edited } = self;
         let protocol = policies.protocol(&program.protocol().name).expect("a protocol of the set");
         let mut judge = |event: &Event<'_>| {
             let host = OfFlow(event);
             let applicable = policies.applicable(protocol, &host);
             let occurrence = Occurrence { protocol, event: event.id, time: 0 };
+            let before = decisions.len();
             policies.judge(occurrence, &host, &applicable, memory, decisions);
+            for decision in decisions.get(before..).unwrap_or_default() {
+                if let (Action::Edit(splices), Some(record)) = (&decision.action, &event.record) {
+                    edited.push(Splice::apply(splices, record.octets));
+                }
+            }
         };
         let datagrams = program.protocol().transports.first().is_some_and(|transport| transport.datagrams);
         if datagrams {
@@ -151,6 +168,15 @@ fn run(test: &PolicyTest, programs: &[Arc<Program>], policies: &PolicySet) -> Ve
                     Expected::Alert(id) => alerts(Some(*id)),
                     Expected::NoAlert(id) => !alerts(*id),
                     Expected::Pass => since.iter().any(|decision| decision.action == Action::Pass),
+                    Expected::Refuse(begin) => since.iter().any(|decision| match &decision.action {
+                        Action::Refuse { text } => text.as_bytes().starts_with(begin),
+                        _ => false,
+                    }),
+                    Expected::Edit(None) => since.iter().any(|decision| matches!(decision.action, Action::Edit(_))),
+                    Expected::Edit(Some(record)) => talk.edited.iter().any(|edited| **edited == **record),
+                    Expected::Block => since.iter().any(|decision| matches!(decision.action, Action::Block { .. })),
+                    Expected::Reset => since.iter().any(|decision| decision.action == Action::Reset),
+                    Expected::Bypass => since.iter().any(|decision| decision.action == Action::Bypass),
                     Expected::Drop => since.iter().any(|decision| decision.action == Action::Drop),
                 };
                 if !holds {
@@ -166,7 +192,7 @@ fn run(test: &PolicyTest, programs: &[Arc<Program>], policies: &PolicySet) -> Ve
 fn they_load_without_a_word_and_their_tests_hold() {
     let programs = programs();
     let mut count = 0;
-    for file in ["smtp.policy", "smtp-strict.policy", "dns.policy"] {
+    for file in ["smtp.policy", "smtp-strict.policy", "smtp-no-chunking.policy", "dns.policy"] {
         let policies = compile(&programs, &[file]);
         for test in policies.tests() {
             assert_eq!(run(test, &programs, &policies), Vec::<String>::new());

@@ -97,6 +97,12 @@ fn rule() -> RuleInfo {
 }
 
 fn alert_line(outcome: Outcome) -> String {
+    let drop = Decision { rule: Arc::new(rule()), action: Action::Drop, observe: outcome == Outcome::WouldBlock };
+    let decided = if outcome == Outcome::Allowed { Vec::new() } else { vec![drop] };
+    alert_line_with(outcome, &decided)
+}
+
+fn alert_line_with(outcome: Outcome, decided: &[Decision]) -> String {
     let (flow, rule, mail) = (flow(), rule(), mail(b"client.example", b"<a@x>", &[b"<b@y>"]));
     let alert = Alert {
         rule: &rule,
@@ -104,6 +110,7 @@ fn alert_line(outcome: Outcome) -> String {
         text: "end of data that only some servers see",
         event: "smtp.ambiguous_end",
         outcome,
+        decided,
         mail: Some(&mail),
     };
     let head = Head {
@@ -264,6 +271,47 @@ fn an_alert() {
     insta::assert_snapshot!(lines.concat());
 }
 
+/// Whatever a rule does beside alerting is in the verdict, and what it only would do as `would_...`.
+#[test]
+fn verdicts() {
+    let actions = [
+        Action::Refuse { text: "550 5.7.1 no".into() },
+        Action::Reset,
+        Action::Bypass,
+        Action::Block { end: FlowEnd::Client, address: [192, 0, 2, 1].into(), time: 3_600_000_000_000 },
+        Action::Edit(Vec::new()),
+    ];
+    for observe in [false, true] {
+        let verdicts: Vec<String> = actions
+            .iter()
+            .map(|action| {
+                let decision = Decision { rule: Arc::new(rule()), action: action.clone(), observe };
+                let outcome = if action.stops() && !observe { Outcome::Blocked } else { Outcome::Allowed };
+                let record: serde_json::Value =
+                    serde_json::from_str(&alert_line_with(outcome, &[decision])).expect("a record is JSON");
+                record["verdict"].to_string()
+            })
+            .collect();
+        let expected = match observe {
+            false => [
+                r#"{"action":"drop","refuse":"550 5.7.1 no"}"#,
+                r#"{"action":"drop","reset":true}"#,
+                r#"{"action":"alert","bypass":true}"#,
+                r#"{"action":"alert","block":{"address":"192.0.2.1","end":"client","seconds":3600}}"#,
+                r#"{"action":"alert","edit":true}"#,
+            ],
+            true => [
+                r#"{"action":"alert","would_refuse":true}"#,
+                r#"{"action":"alert","would_reset":true}"#,
+                r#"{"action":"alert","would_bypass":true}"#,
+                r#"{"action":"alert","would_block":true}"#,
+                r#"{"action":"alert","would_edit":true}"#,
+            ],
+        };
+        assert_eq!(verdicts, expected);
+    }
+}
+
 #[test]
 fn anomalies() {
     insta::assert_snapshot!(anomaly_lines());
@@ -371,8 +419,15 @@ fn severities_have_three_numbers_and_four_words() {
     let flow = flow();
     let shown = Severity::ALL.map(|severity| {
         let rule = rule();
-        let alert =
-            Alert { rule: &rule, severity, text: "", event: "smtp.fail", outcome: Outcome::Allowed, mail: None };
+        let alert = Alert {
+            rule: &rule,
+            severity,
+            text: "",
+            event: "smtp.fail",
+            outcome: Outcome::Allowed,
+            decided: &[],
+            mail: None,
+        };
         let record: Value = serde_json::from_str(&line(&Head::of_flow(&flow, moment()), &alert)).unwrap();
         (
             record["alert"]["severity"].as_u64().unwrap(),

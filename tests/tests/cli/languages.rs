@@ -14,7 +14,7 @@ fn shipped_grammars_and_policies_are_beyond_reproach() {
     let run = portcullis(["check"]);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     let expected = "shipped dns.grammar: ok\nshipped smtp.grammar: ok\n\
-                    shipped dns.policy: ok\nshipped smtp.policy: ok\nshipped smtp-strict.policy: ok\n";
+                    shipped dns.policy: ok\nshipped smtp.policy: ok\nshipped smtp-no-chunking.policy: ok\nshipped smtp-strict.policy: ok\n";
     assert_eq!(run.stdout, expected);
     let files = portcullis(["check", "grammars/smtp.grammar", "policies/smtp.policy"]);
     assert_eq!((files.status, files.stderr.as_str()), (0, ""));

@@ -59,6 +59,7 @@ impl Engine {
     /// Makes the engine that of a gate.
     pub(super) fn in_the_way(mut self, normaliser: NormaliserSettings) -> Engine {
         self.table = self.table.with_normaliser(normaliser);
+        self.carries_edits = true;
         self
     }
 

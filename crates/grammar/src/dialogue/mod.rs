@@ -216,6 +216,12 @@ impl Dialogue {
         if self.status == Status::Talking && side.stalled { side.held.len() as u64 } else { 0 }
     }
 
+    /// Octets of a side that are the beginning of a record which is not complete: what has come of it cannot be judged yet.
+    pub fn partial(&self, direction: Direction) -> u64 {
+        let side = self.side(direction);
+        if self.status == Status::Talking && !side.stalled { side.held.len() as u64 } else { 0 }
+    }
+
     /// Octets held for this flow at the moment.
     pub fn held(&self) -> usize {
         self.sides.iter().map(|side| side.held.len()).sum::<usize>() + self.ahead_octets()

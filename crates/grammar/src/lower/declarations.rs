@@ -27,6 +27,7 @@ impl<'a> Lowering<'a> {
             stream_names: HashMap::new(),
             flow_entries: Vec::new(),
             machine_tree: None,
+            refuse: None,
             anomalies: Vec::new(),
             rules: Vec::new(),
             rule_ids: HashMap::new(),
@@ -46,6 +47,7 @@ impl<'a> Lowering<'a> {
             let clause = match &item.kind {
                 ItemKind::Protocol(_) => Some("protocol"),
                 ItemKind::KeywordsIgnoreCase(_) => Some("keywords"),
+                ItemKind::Refuse(_) => Some("refuse"),
                 ItemKind::Newline(_) => Some("newline"),
                 ItemKind::Flow(_) => Some("flow"),
                 ItemKind::Machine(_) => Some("machine"),
@@ -78,6 +80,7 @@ impl<'a> Lowering<'a> {
             }
             ItemKind::Use(names) => self.uses.extend(names.iter().cloned()),
             ItemKind::KeywordsIgnoreCase(ignore) => self.fold = *ignore,
+            ItemKind::Refuse(refuse) => self.refuse = Some(refuse),
             ItemKind::Newline(endings) => self.newline = self.line_ends(endings),
             ItemKind::Anomaly(_) | ItemKind::Example(_) => {}
             ItemKind::Enumeration(enumeration) => {

@@ -173,6 +173,22 @@ impl Events {
         self.rules.get(usize::from(id.0)).copied().flatten()
     }
 
+    /// What an event tells.
+    pub(super) fn kind(&self, id: EventId) -> Option<EventKind> {
+        self.event(id).map(|event| event.kind)
+    }
+
+    /// The numbers of all records and streams.
+    pub(super) fn ids(&self) -> impl Iterator<Item = EventId> + use<> {
+        let count = u16::try_from(self.all.len()).unwrap_or(u16::MAX);
+        (0..count).map(EventId)
+    }
+
+    /// The names of the records.
+    pub(super) fn records(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().filter(|event| event.kind == EventKind::Record).map(|event| event.name.as_str())
+    }
+
     fn span(&self, id: EventId) -> Span {
         self.spans.get(usize::from(id.0)).copied().unwrap_or(Span::new(portcullis_lang::SourceId(0), 0, 0))
     }

@@ -4,6 +4,7 @@
 //! (a list needs the layout of its elements), the flow's layout follows from them, then streams and the machine, and at
 //! last the scheme is put together. Everything that is wrong is reported; a model comes out only if nothing is.
 
+mod answers;
 mod choices;
 mod declarations;
 mod depth;
@@ -54,6 +55,8 @@ pub(crate) fn lower(file: &tree::File, diagnostics: &mut Diagnostics) -> Option<
     let streams = lowering.streams(&flow, &channels, &events);
     let machine = lowering.machine(&flow, &channels, &mut events);
     let examples = lowering.examples(&events);
+    let refusal = lowering.refusal(&events, &machine);
+    let writable = lowering.writable(&events);
     if lowering.diagnostics.has_errors() {
         return None;
     }
@@ -67,6 +70,8 @@ pub(crate) fn lower(file: &tree::File, diagnostics: &mut Diagnostics) -> Option<
         anomalies: anomalies.clone(),
         flow: flow.layout.clone(),
         keywords_ignore_case: lowering.fold,
+        refusal,
+        writable,
     };
     Some(Protocol {
         name,
@@ -113,6 +118,7 @@ pub(super) struct Lowering<'a> {
     pub(super) stream_names: HashMap<&'a str, &'a tree::Stream>,
     pub(super) flow_entries: Vec<&'a tree::FlowEntry>,
     pub(super) machine_tree: Option<&'a tree::Machine>,
+    pub(super) refuse: Option<&'a tree::RefuseItem>,
     pub(super) anomalies: Vec<AnomalyInfo>,
     rules: Vec<RuleSlot>,
     /// Definitions that have become rules, or are about to.

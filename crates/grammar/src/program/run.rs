@@ -101,6 +101,8 @@ pub(crate) struct Run {
     calls: Vec<Call>,
     repeats: Vec<Repeat>,
     pending: Vec<u32>,
+    /// Where each of the pending elements begins and ends.
+    pending_spans: Vec<(u32, u32)>,
     /// The record's slots.
     pub(crate) slots: Slots,
     /// Broken shoulds: which, and how many octets from the beginning of the record.
@@ -161,6 +163,7 @@ impl Run {
         self.calls.clear();
         self.repeats.clear();
         self.pending.clear();
+        self.pending_spans.clear();
         self.anomalies.clear();
         self.slots.reset(program.protocol.rules.get(index).map_or(0, |rule| rule.layout.width));
     }

@@ -52,7 +52,7 @@ pub(super) fn parse_all(source: SourceId, text: &str) -> (File, Leftovers) {
 /// The words that begin a section.
 pub(super) const SECTIONS: &[&str] = &[
     "anomaly", "enum", "example", "flow", "group", "keywords", "line", "machine", "newline", "pipe", "protocol",
-    "record", "stream", "use", "value",
+    "record", "refuse", "stream", "use", "value",
 ];
 
 // Whether a section begins here, as seen by someone who is lost: at the start of a line and with what has to follow its word.
@@ -63,7 +63,9 @@ fn at_section(p: &mut Parser<'_>) -> bool {
     let Some(word) = p.word() else { return false };
     let second = p.second().kind;
     match word {
-        "enum" | "group" | "keywords" | "pipe" | "protocol" | "record" | "stream" => second == TokenKind::Word,
+        "enum" | "group" | "keywords" | "pipe" | "protocol" | "record" | "refuse" | "stream" => {
+            second == TokenKind::Word
+        }
         "flow" | "machine" => second == TokenKind::Symbol(Symbol::BraceOpen),
         "example" => matches!(second, TokenKind::Text | TokenKind::Raw),
         "line" | "value" => {
@@ -202,7 +204,8 @@ fn report_duplicates(p: &mut Parser<'_>, items: &[Item]) {
         _ => None,
     });
     duplicate_names(p, anomalies, "the anomaly", "describe it once");
-    let once: [(&str, Is); 5] = [
+    let once: [(&str, Is); 6] = [
+        ("`refuse`", |kind| matches!(kind, ItemKind::Refuse(_))),
         ("`protocol`", |kind| matches!(kind, ItemKind::Protocol(_))),
         ("`keywords`", |kind| matches!(kind, ItemKind::KeywordsIgnoreCase(_))),
         ("`newline`", |kind| matches!(kind, ItemKind::Newline(_))),

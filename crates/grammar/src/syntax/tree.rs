@@ -52,6 +52,8 @@ pub enum ItemKind {
     Use(Vec<Name>),
     /// `keywords ignore case` (true) or `keywords match case` (false, as without it).
     KeywordsIgnoreCase(bool),
+    /// `refuse with reply 400..599`.
+    Refuse(RefuseItem),
     /// `newline CRLF, and LF as anomaly bare_lf`; the first is the one that is right.
     Newline(Vec<LineEnding>),
     /// `anomaly bare_lf severity medium "a line that ends in LF alone"`.
@@ -70,6 +72,17 @@ pub enum ItemKind {
     Machine(Machine),
     /// `example "pipelined mail" { ... }`.
     Example(Example),
+}
+
+/// `refuse with reply 400..599`: how the server says no.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefuseItem {
+    /// The record of the server that says no.
+    pub record: Name,
+    /// Its least code.
+    pub least: Expression,
+    /// Its greatest code.
+    pub most: Expression,
 }
 
 /// The head of a grammar: its name and what it runs on.

@@ -149,9 +149,11 @@ pub fn resolve_event(path: &[Name]) -> Resolution {
     let slot = event_slots::NAMES.iter().position(|known| *known == name);
     let Some(slot) = slot.and_then(|slot| u16::try_from(slot).ok()) else { return Resolution::Unknown };
     let kind = match slot {
-        event_slots::OFFSET | event_slots::SIZE | event_slots::UP_WAITING | event_slots::DOWN_WAITING => {
-            Type::Number { min: 0, max: i64::MAX }
-        }
+        event_slots::OFFSET
+        | event_slots::SIZE
+        | event_slots::UP_WAITING
+        | event_slots::DOWN_WAITING
+        | event_slots::POSITION => Type::Number { min: 0, max: i64::MAX },
         event_slots::COMPLETE => Type::Boolean,
         // Names of states and records are words; they are compared as they stand.
         _ => Type::Text { max: u32::MAX },

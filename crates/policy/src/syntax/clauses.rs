@@ -5,9 +5,9 @@ use portcullis_lang::{
     suggest,
 };
 
-use super::tree::{AlertClause, RuleItem, Threshold, Trigger, VerdictClause};
+use super::tree::{AlertClause, BlockClause, EditClause, EditKind, RuleItem, Threshold, Trigger, VerdictClause};
 use crate::Severity;
-use crate::limits::{MAX_ABOUT, MAX_THRESHOLD, MAX_THRESHOLD_WINDOW, MAX_TRIGGERS};
+use crate::limits::{MAX_ABOUT, MAX_BLOCK_TIME, MAX_EDITS, MAX_THRESHOLD, MAX_THRESHOLD_WINDOW, MAX_TRIGGERS};
 
 /// The words that begin a clause, those that are refused included.
 const CLAUSES: [&str; 24] = [
@@ -16,22 +16,19 @@ const CLAUSES: [&str; 24] = [
 ];
 
 /// The clauses that are refused, and what can be written instead.
-const REFUSED: [(&str, &str); 15] = [
-    ("refuse", "`drop` ends the flow without an answer"),
-    ("reset", "`drop` ends the flow without telling the sides"),
-    ("edit", "`drop` keeps out what cannot be let through as it is"),
-    ("hold", "each record is held until it is complete; that needs no clause"),
-    ("bypass", "`pass` ends the reading of rules for this event"),
-    ("block", "`drop` ends this flow; others of the same client are judged by themselves"),
+const REFUSED: [(&str, &str); 9] = [
+    ("hold", "what cannot be judged yet is held until it can; that needs no clause"),
     ("extract", "an alert can show fields of the event: `alert low \"text {field}\"`"),
     ("capture", "an alert tells the flow, and the packets are in the capture that was read"),
-    ("set", "only grammars keep something for a flow: `flow { name: u8 = 0 }`"),
+    (
+        "set",
+        "only grammars keep something for a flow: `flow { name: u8 = 0 }`; `edit set FIELD = ...` changes a record",
+    ),
     ("count", "`after N per KEY in TIME` counts"),
     ("tag", "`log \"text\"` makes a note"),
-    ("fix", "`drop` keeps out what cannot be let through as it is"),
-    ("insert", "`drop` keeps out what cannot be let through as it is"),
-    ("delete", "`drop` keeps out what cannot be let through as it is"),
-    ("replace", "`drop` keeps out what cannot be let through as it is"),
+    ("fix", "`edit set FIELD = ...` changes a field; `refuse`, `reset` and `drop` keep out what is not right"),
+    ("insert", "`edit set FIELD = FIELD + \"...\"` adds to a field"),
+    ("delete", "`edit delete LIST where TEST` deletes elements of a list"),
 ];
 
 /// Parses `rule NAME id N { ... }`.
@@ -51,6 +48,9 @@ pub(super) fn rule(parser: &mut Parser<'_>) -> Parsed<RuleItem> {
         alert: None,
         logs: Vec::new(),
         verdict: None,
+        refusal: None,
+        block: None,
+        edits: Vec::new(),
         observe: None,
         about: Vec::new(),
         refused: false,
@@ -165,7 +165,7 @@ fn clause(parser: &mut Parser<'_>, rule: &mut RuleItem) -> Parsed<()> {
             rule.logs.push(parser.template("a text in quotes after `log`")?);
             Ok(())
         }
-        Some(word @ ("pass" | "drop")) => {
+        Some(word @ ("pass" | "drop" | "reset" | "refuse" | "bypass")) => {
             if let Some((_, first)) = rule.verdict {
                 return Err(parser.report(
                     Diagnostic::error(Code::S7, "a rule has one verdict, this one has two")
@@ -173,8 +173,37 @@ fn clause(parser: &mut Parser<'_>, rule: &mut RuleItem) -> Parsed<()> {
                         .secondary(first, "the first one"),
                 ));
             }
-            let verdict = if word == "pass" { VerdictClause::Pass } else { VerdictClause::Drop };
-            rule.verdict = Some((verdict, parser.advance().span));
+            let verdict = match word {
+                "pass" => VerdictClause::Pass,
+                "drop" => VerdictClause::Drop,
+                "reset" => VerdictClause::Reset,
+                "refuse" => VerdictClause::Refuse,
+                _ => VerdictClause::Bypass,
+            };
+            let place = parser.advance().span;
+            if verdict == VerdictClause::Refuse {
+                rule.refusal = Some(parser.text("what the client is told, in quotes, after `refuse`")?);
+            }
+            rule.verdict = Some((verdict, place));
+            Ok(())
+        }
+        Some("block") => {
+            once(parser, "block", rule.block.as_ref().map(|block| block.span), start)?;
+            parser.advance();
+            let key = parser.path("`client.address` or `server.address` after `block`")?;
+            parser.expect_word("for", "after what is blocked")?;
+            let time = stretch(parser, MAX_BLOCK_TIME)?;
+            rule.block = Some(BlockClause { key, time, span: parser.since(start) });
+            Ok(())
+        }
+        Some("edit") => {
+            parser.advance();
+            let kind = edit(parser)?;
+            if rule.edits.len() >= MAX_EDITS {
+                let title = format!("a rule can have {MAX_EDITS} edits, this one has more");
+                return Err(parser.report(Diagnostic::error(Code::S5, title).primary(start, "one too many")));
+            }
+            rule.edits.push(EditClause { kind, span: parser.since(start) });
             Ok(())
         }
         Some("mode") => {
@@ -196,7 +225,7 @@ fn unknown_clause(parser: &mut Parser<'_>, word: Option<&str>) -> Reported {
         let place = parser.advance().span;
         return parser.report(
             Diagnostic::error(Code::S6, format!("`{word}` is not supported yet"))
-                .primary(place, "rules of this version can alert, log, pass and drop")
+                .primary(place, "part of the language, and not of this version")
                 .help(*instead),
         );
     }
@@ -204,7 +233,7 @@ fn unknown_clause(parser: &mut Parser<'_>, word: Option<&str>) -> Reported {
     let diagnostic = parser
         .unexpected_here("a clause of the rule, or `}`")
         .suggest(word.and_then(|word| suggest(word, known)))
-        .help("the clauses are `on`, `when`, `after`, `alert`, `log`, `pass`, `drop`, `mode observe` and `about`");
+        .help("the clauses are `on`, `when`, `after`, `alert`, `log`, `mode observe` and `about`, `edit` and `block`, and one of `pass`, `drop`, `reset`, `refuse` and `bypass`");
     let reported = parser.report_at_token(diagnostic);
     parser.advance();
     reported
@@ -277,16 +306,63 @@ fn threshold(parser: &mut Parser<'_>, start: Span) -> Parsed<Threshold> {
     parser.expect_word("per", "after the number of times")?;
     let key = parser.operand()?;
     parser.expect_word("in", "after what is counted by")?;
-    let window = parser.operand()?;
-    match window.kind {
-        ExpressionKind::Duration(nanoseconds) if (1..=MAX_THRESHOLD_WINDOW).contains(&nanoseconds) => {
-            Ok(Threshold { count: number, key, window: nanoseconds, span: parser.since(start) })
-        }
+    let window = stretch(parser, MAX_THRESHOLD_WINDOW)?;
+    Ok(Threshold { count: number, key, window, span: parser.since(start) })
+}
+
+/// Reads a stretch of time, in nanoseconds.
+fn stretch(parser: &mut Parser<'_>, most: u64) -> Parsed<u64> {
+    let time = parser.operand()?;
+    match time.kind {
+        ExpressionKind::Duration(nanoseconds) if (1..=most).contains(&nanoseconds) => Ok(nanoseconds),
         _ => Err(parser.report(
             Diagnostic::error(Code::S3, "this is no stretch of time")
-                .primary(window.span, "expected one of at most 7 days")
+                .primary(time.span, "expected one of at most 7 days")
                 .help("stretches of time are written 30 s, 10 min, 1 h, 7 d"),
         )),
+    }
+}
+
+/// Parses what stands behind `edit`.
+fn edit(parser: &mut Parser<'_>) -> Parsed<EditKind> {
+    match parser.word() {
+        Some("set") => {
+            parser.advance();
+            let field = parser.path("the field that is set")?;
+            parser.expect(Symbol::Equal, "after the field")?;
+            Ok(EditKind::Set(field, parser.expression()?))
+        }
+        Some("delete") => {
+            parser.advance();
+            let list = parser.path("the list whose elements are deleted")?;
+            parser.expect_word("where", "after the list")?;
+            Ok(EditKind::Delete(list, parser.expression()?))
+        }
+        Some("replace") => {
+            parser.advance();
+            if parser.peek().kind != TokenKind::Regex {
+                return Err(parser.unexpected("a regular expression such as /[a-z]+/ after `replace`"));
+            }
+            let pattern = parser.operand()?;
+            parser.expect_word("with", "after what is replaced")?;
+            let with = parser.text("what comes in its place, in quotes, after `with`")?;
+            parser.expect_word("in", "before the field")?;
+            Ok(EditKind::Replace { pattern, with, field: parser.path("the field after `in`")? })
+        }
+        Some(word @ ("insert" | "fix")) => {
+            let place = parser.advance().span;
+            Err(parser.report(
+                Diagnostic::error(Code::S6, format!("`edit {word}` is not supported yet"))
+                    .primary(place, "part of the language, and not of this version")
+                    .help("`edit set FIELD = ...`, `edit delete LIST where TEST`, `edit replace /re/ with \"...\" in FIELD`"),
+            ))
+        }
+        _ => {
+            let diagnostic = parser.unexpected_here("what is to be done after `edit`").help(
+                "`edit set FIELD = ...`, `edit delete LIST where TEST`, `edit replace /re/ with \"...\" in FIELD`",
+            );
+            Err(parser.report_at_token(diagnostic))
+        }
     }
 }
 

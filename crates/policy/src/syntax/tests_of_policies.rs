@@ -84,18 +84,31 @@ fn expectation(parser: &mut Parser<'_>) -> Parsed<Expectation> {
             parser.advance();
             ExpectationKind::Drop
         }
-        Some(word @ ("refuse" | "reset" | "edit" | "block")) => {
-            let place = parser.advance().span;
-            return Err(parser.report(
-                Diagnostic::error(Code::S6, format!("`expect {word}` is not supported yet"))
-                    .primary(place, format!("as no rule can `{word}` yet"))
-                    .help("`expect drop` tells that a rule ended the flow"),
-            ));
+        Some("reset") => {
+            parser.advance();
+            ExpectationKind::Reset
+        }
+        Some("bypass") => {
+            parser.advance();
+            ExpectationKind::Bypass
+        }
+        Some("block") => {
+            parser.advance();
+            ExpectationKind::Block
+        }
+        Some(word @ ("refuse" | "edit")) => {
+            let refuse = word == "refuse";
+            parser.advance();
+            let text = match parser.peek().kind {
+                TokenKind::Text | TokenKind::Raw => Some(parser.text("a text")?),
+                _ => None,
+            };
+            if refuse { ExpectationKind::Refuse(text) } else { ExpectationKind::Edit(text) }
         }
         _ => {
             let diagnostic = parser
                 .unexpected_here("what the test expects")
-                .help("`expect alert 1001`, `expect no alert`, `expect pass`, `expect drop`");
+                .help("`expect alert 1001`, `expect no alert`, `expect refuse \"550\"`, `expect edit \"...\"`, or one of `pass`, `drop`, `reset`, `bypass` and `block`");
             return Err(parser.report_at_token(diagnostic));
         }
     };

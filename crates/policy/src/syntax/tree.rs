@@ -102,8 +102,14 @@ pub struct RuleItem {
     pub alert: Option<AlertClause>,
     /// `log "text"`, each of them.
     pub logs: Vec<Template>,
-    /// `pass` or `drop`.
+    /// What ends the reading.
     pub verdict: Option<(VerdictClause, Span)>,
+    /// The text of `refuse`.
+    pub refusal: Option<Text>,
+    /// `block client.address for 1 h`
+    pub block: Option<BlockClause>,
+    /// `edit ...`, each of them.
+    pub edits: Vec<EditClause>,
     /// Where `mode observe` stands, if it does.
     pub observe: Option<Span>,
     /// The pairs after `about`.
@@ -156,6 +162,50 @@ pub enum VerdictClause {
     Pass,
     /// `drop`
     Drop,
+    /// `reset`
+    Reset,
+    /// `refuse "..."`
+    Refuse,
+    /// `bypass`
+    Bypass,
+}
+
+/// `block KEY for TIME`
+#[derive(Clone, Debug)]
+pub struct BlockClause {
+    /// `client.address`
+    pub key: Path,
+    /// For how many nanoseconds.
+    pub time: u64,
+    /// All of it.
+    pub span: Span,
+}
+
+/// `edit ...`
+#[derive(Clone, Debug)]
+pub struct EditClause {
+    /// What is done.
+    pub kind: EditKind,
+    /// All of it.
+    pub span: Span,
+}
+
+/// What an edit does.
+#[derive(Clone, Debug)]
+pub enum EditKind {
+    /// `set FIELD = EXPRESSION`
+    Set(Path, Expression),
+    /// `delete LIST where TEST`
+    Delete(Path, Expression),
+    /// `replace /re/ with "..." in FIELD`
+    Replace {
+        /// The regular expression.
+        pattern: Expression,
+        /// What comes in the place of each match.
+        with: Text,
+        /// The field.
+        field: Path,
+    },
 }
 
 /// `test "..." { ... }`
@@ -190,7 +240,7 @@ pub struct Expectation {
 }
 
 /// What a test can expect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectationKind {
     /// `alert 1001`
     Alert(u32),
@@ -200,4 +250,14 @@ pub enum ExpectationKind {
     Pass,
     /// `drop`
     Drop,
+    /// `reset`
+    Reset,
+    /// `bypass`
+    Bypass,
+    /// `block`
+    Block,
+    /// `refuse`, or `refuse "550 5.7.1"`: with a text that begins so.
+    Refuse(Option<Text>),
+    /// `edit`, or `edit "..."`: the record as it becomes.
+    Edit(Option<Text>),
 }

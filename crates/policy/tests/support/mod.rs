@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portcullis_lang::scheme::{AnomalyInfo, Enumeration, connection_slots, event_slots};
+use portcullis_lang::scheme::{
+    AnomalyInfo, Enumeration, ListMark, Refusal, Writable, WritableList, connection_slots, event_slots,
+};
 use portcullis_lang::{
     AnomalyId, CaseValue, Diagnostics, EventId, EventKind, EventType, FieldInfo, Host, Layout, Place, Presence,
     ProtocolScheme, Scope, Sources, StateId, Type, Value, render_all,
@@ -92,6 +94,17 @@ pub(crate) fn smtp() -> Arc<ProtocolScheme> {
     event("enter", EventKind::Enter, none(), &[]);
     event("fail", EventKind::Fail, none(), &[]);
     event("finish", EventKind::Finish, none(), &[]);
+    let refusal = Refusal {
+        record: "reply".into(),
+        least: 400,
+        most: 599,
+        not_in: Vec::new(),
+        // `starttls_injection` stands for an event by which TLS takes over.
+        not_on: vec![EventId(7)],
+    };
+    let list = WritableList { slot: 0, mark: Some(ListMark { behind: 0, octet: b'-' }) };
+    let command_writable = Writable { slots: vec![0, 1, 3, 5, 10], lists: Vec::new() };
+    let reply_writable = Writable { slots: Vec::new(), lists: vec![list] };
     Arc::new(ProtocolScheme {
         name: "smtp".into(),
         events,
@@ -99,6 +112,8 @@ pub(crate) fn smtp() -> Arc<ProtocolScheme> {
         anomalies: anomalies.iter().map(|name| AnomalyInfo { name: (*name).into(), text: String::new() }).collect(),
         flow: Arc::unwrap_or_clone(flow.build()),
         keywords_ignore_case: true,
+        refusal: Some(refusal),
+        writable: vec![command_writable, reply_writable],
     })
 }
 
@@ -116,6 +131,8 @@ pub(crate) fn dns() -> Arc<ProtocolScheme> {
         anomalies: vec![],
         flow: Layout::default(),
         keywords_ignore_case: false,
+        refusal: None,
+        writable: Vec::new(),
     })
 }
 
@@ -195,12 +212,14 @@ pub(crate) struct Event {
     pub(crate) name: &'static str,
     values: HashMap<Place, Given>,
     scheme: Arc<ProtocolScheme>,
+    /// Where fields are in the record.
+    octets: HashMap<Place, std::ops::Range<u32>>,
 }
 
 impl Event {
     pub(crate) fn new(protocol: &'static str, name: &'static str) -> Event {
         let scheme = if protocol == "smtp" { smtp() } else { dns() };
-        let event = Event { protocol, name, values: HashMap::new(), scheme };
+        let event = Event { protocol, name, values: HashMap::new(), scheme, octets: HashMap::new() };
         event.client("192.0.2.1").server("10.0.0.25")
     }
 
@@ -243,6 +262,14 @@ impl Event {
         self
     }
 
+    /// Says where a field of the record lies in it.
+    pub(crate) fn at(mut self, path: &str, octets: std::ops::Range<u32>) -> Event {
+        let (_, event) = self.scheme.event(self.name).expect("an event of the scheme");
+        let slot = event.layout.field(path).expect("a field").slot;
+        self.octets.insert(Place { scope: Scope::Record, slot }, octets);
+        self
+    }
+
     /// What the policies decide about it.
     pub(crate) fn judge(&self, policies: &PolicySet) -> Vec<Decision> {
         self.judge_at(policies, 0, &mut Memory::new())
@@ -266,6 +293,10 @@ impl Event {
 impl Host for Event {
     fn read(&self, place: Place) -> Value<'_> {
         self.values.get(&place).map_or(Value::Absent, Given::value)
+    }
+
+    fn octets(&self, place: Place) -> Option<std::ops::Range<u32>> {
+        self.octets.get(&place).cloned()
     }
 
     fn count(&self, list: Place) -> u32 {
@@ -292,8 +323,10 @@ pub(crate) fn describe(decisions: &[Decision]) -> Vec<String> {
         let action = match &decision.action {
             Action::Alert { severity, text } => format!("alert {severity} \"{text}\""),
             Action::Log { text } => format!("log \"{text}\""),
-            Action::Pass => "pass".into(),
-            Action::Drop => "drop".into(),
+            Action::Refuse { text } => format!("refuse \"{text}\""),
+            Action::Block { end, address, time } => format!("block {} {address} {time}", end.name()),
+            Action::Edit(splices) => format!("edit {splices:?}"),
+            other => other.name().into(),
         };
         let observe = if decision.observe { " (observed)" } else { "" };
         format!("{} {action}{observe}", decision.rule.id)

@@ -87,8 +87,8 @@ fn run_one(test: &PolicyTest, policies: &Arc<PolicySet>, grammars: &Arc<Grammars
             }
             PolicyTestStep::Expect(expected, span) => {
                 judged = true;
-                if !findings.meet(*expected) {
-                    let text = format!("expected {}; there is {findings}", words(*expected));
+                if !findings.meet(expected) {
+                    let text = format!("expected {}; there is {findings}", words(expected));
                     return vec![Failure { span: *span, text }];
                 }
             }
@@ -97,13 +97,19 @@ fn run_one(test: &PolicyTest, policies: &Arc<PolicySet>, grammars: &Arc<Grammars
     Vec::new()
 }
 
-fn words(expected: Expected) -> String {
+fn words(expected: &Expected) -> String {
     match expected {
         Expected::Alert(rule) => format!("an alert of rule {rule}"),
         Expected::NoAlert(Some(rule)) => format!("no alert of rule {rule}"),
         Expected::NoAlert(None) => "no alert".to_owned(),
         Expected::Pass => "a rule that passes".to_owned(),
         Expected::Drop => "a rule that drops".to_owned(),
+        Expected::Reset => "a rule that resets".to_owned(),
+        Expected::Bypass => "a rule that bypasses".to_owned(),
+        Expected::Block => "a rule that blocks".to_owned(),
+        Expected::Refuse(text) => format!("a rule that refuses with \"{}\"", text.escape_ascii()),
+        Expected::Edit(None) => "a rule that edits".to_owned(),
+        Expected::Edit(Some(record)) => format!("a record that becomes \"{}\"", record.escape_ascii()),
     }
 }
 

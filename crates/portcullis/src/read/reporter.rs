@@ -197,6 +197,7 @@ impl Reporter {
             text: &text,
             event: "gate.uninspected",
             outcome: Outcome::Allowed,
+            decided: &[],
             mail: None,
         };
         self.out.record(Head::of_capture(Moment { time, packet: 0 }), &alert);
@@ -317,6 +318,7 @@ impl Output for Reporter {
                     severity: *severity,
                     text,
                     event: &name,
+                    decided: judgement.of_rule,
                     outcome: match judgement {
                         Judgement { blocked: true, .. } => Outcome::Blocked,
                         Judgement { would_block: true, .. } => Outcome::WouldBlock,
@@ -331,7 +333,7 @@ impl Output for Reporter {
                 out.record(head_of_event(report, flow, packet, event), &note);
             }
             // What becomes of the flow, its own record tells.
-            Action::Drop | Action::Pass => {}
+            _ => {}
         }
     }
 
@@ -370,7 +372,15 @@ impl Output for Reporter {
             Verdict::Refuse(text) => Some(&**text),
             _ => None,
         };
-        out.record(head, &GateRecord { action: action.name(), text });
+        out.record(head, &GateRecord { action: action.name(), text, rule: None });
+    }
+
+    fn flow_blocked(&mut self, flow: &Flow, packet: &PacketInfo<'_>, rule: &RuleInfo) {
+        let Reporter { flows, out, .. } = self;
+        let Some(report) = report_of(flows, flow) else { return };
+        let known = Some(flow.protocol_name).filter(|name| !name.is_empty());
+        let head = Head { app_proto: known, ..Head::of_flow(&report.identity, moment_of(packet)) };
+        out.record(head, &GateRecord { action: "blocked", text: None, rule: Some(rule) });
     }
 
     fn uninspected(&mut self, packet: &PacketInfo<'_>, _original_length: usize) {

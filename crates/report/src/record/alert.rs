@@ -1,6 +1,8 @@
 //! `alert`: a rule of a policy wants people to know.
 
-use portcullis_policy::{RuleInfo, Severity};
+use std::net::IpAddr;
+
+use portcullis_policy::{Action, Decision, RuleInfo, Severity};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -36,6 +38,8 @@ pub struct Alert<'a> {
     pub event: &'a str,
     /// What became of the event.
     pub outcome: Outcome,
+    /// All that the rule has decided about the event.
+    pub decided: &'a [Decision],
     /// The mail it is about, as far as it is known.
     pub mail: Option<&'a Mail>,
 }
@@ -47,8 +51,7 @@ impl Body for Alert<'_> {
 
     fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("alert", &Fields(self))?;
-        let action = if self.outcome == Outcome::Blocked { "drop" } else { "alert" };
-        map.serialize_entry("verdict", &Verdict { action, would_drop: self.outcome == Outcome::WouldBlock })?;
+        map.serialize_entry("verdict", &Verdict(self))?;
         if let Some(mail) = self.mail {
             map.serialize_entry("smtp", &Envelope(mail))?;
         }
@@ -56,11 +59,47 @@ impl Body for Alert<'_> {
     }
 }
 
+/// What the rule does, beside alerting, and what it would do if it did not only observe.
+struct Verdict<'a>(&'a Alert<'a>);
+
+impl Serialize for Verdict<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Alert { outcome, decided, .. } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("action", if *outcome == Outcome::Blocked { "drop" } else { "alert" })?;
+        for decision in decided.iter() {
+            let would = match &decision.action {
+                Action::Alert { .. } | Action::Log { .. } | Action::Pass => continue,
+                Action::Drop => "would_drop",
+                Action::Reset => "would_reset",
+                Action::Refuse { .. } => "would_refuse",
+                Action::Bypass => "would_bypass",
+                Action::Block { .. } => "would_block",
+                Action::Edit(_) => "would_edit",
+            };
+            match &decision.action {
+                _ if decision.observe => map.serialize_entry(would, &true)?,
+                Action::Refuse { text } => map.serialize_entry("refuse", &**text)?,
+                Action::Block { end, address, time } => {
+                    let block = Block { end: end.name(), address, seconds: time / 1_000_000_000 };
+                    map.serialize_entry("block", &block)?;
+                }
+                Action::Reset | Action::Bypass | Action::Edit(_) => {
+                    map.serialize_entry(decision.action.name(), &true)?
+                }
+                _ => {}
+            }
+        }
+        map.end()
+    }
+}
+
+/// New flows of an address are dropped for some time.
 #[derive(Serialize)]
-struct Verdict {
-    action: &'static str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    would_drop: bool,
+struct Block<'a> {
+    end: &'static str,
+    address: &'a IpAddr,
+    seconds: i64,
 }
 
 struct Fields<'a>(&'a Alert<'a>);

@@ -1,5 +1,6 @@
 //! `gate`: a gateway has done something about a flow, beside letting its packets through or not.
 
+use portcullis_policy::RuleInfo;
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
@@ -8,10 +9,12 @@ use crate::encode::Body;
 /// Something that a gateway has done.
 #[derive(Clone, Copy, Debug)]
 pub struct GateRecord<'a> {
-    /// What: `refused`, `reset`, `hold_timeout`.
+    /// What: `refused`, `reset`, `hold_timeout`, `blocked`.
     pub action: &'static str,
     /// What the client was told; none if nothing was said.
     pub text: Option<&'a str>,
+    /// The rule that has blocked the address of the flow before it began.
+    pub rule: Option<&'a RuleInfo>,
 }
 
 impl Body for GateRecord<'_> {
@@ -25,7 +28,13 @@ impl Body for GateRecord<'_> {
             action: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
             text: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            signature_id: Option<u32>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            rule: Option<String>,
         }
-        map.serialize_entry("gate", &Fields { action: self.action, text: self.text })
+        let rule = self.rule.map(|rule| format!("{}/{}", rule.policy, rule.name));
+        let signature_id = self.rule.map(|rule| rule.id.0);
+        map.serialize_entry("gate", &Fields { action: self.action, text: self.text, signature_id, rule })
     }
 }

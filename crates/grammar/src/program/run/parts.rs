@@ -53,6 +53,7 @@ impl Stepper<'_> {
         let position = self.run.position;
         let next = self.call(many.element.0, CallKind::Element, position)?;
         self.run.pending.push(self.run.base);
+        self.run.pending_spans.push((position, position));
         if let Some(repeat) = self.run.repeats.last_mut() {
             repeat.at = position;
         }
@@ -63,6 +64,9 @@ impl Stepper<'_> {
         let program = self.program;
         let Some(many) = program.loops.get(usize::from(many)) else { return Ok(self.next()) };
         let element = self.run.pending.last().copied();
+        if let Some(span) = self.run.pending_spans.last_mut() {
+            span.1 = self.run.position;
+        }
         let host = RunHost { element, ..self.host() };
         let ends = match &many.end {
             End::Until(test) => test.test(&host).holds(),
@@ -91,6 +95,8 @@ impl Stepper<'_> {
             let elements = self.run.pending.split_off((repeat.mark as usize).min(self.run.pending.len()));
             let count = to_u32(elements.len());
             self.run.slots.elements.extend(elements);
+            let spans = self.run.pending_spans.split_off((repeat.mark as usize).min(self.run.pending_spans.len()));
+            self.run.slots.spans.extend(spans);
             self.set(slot, Slot::List { first, count });
         }
         match self.program.ops.get(self.run.pc as usize) {

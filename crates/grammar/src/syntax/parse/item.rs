@@ -4,8 +4,8 @@ use portcullis_lang::{Code, Diagnostic, Name, Parsed, Parser, Span, Symbol, Toke
 
 use super::super::tree::{
     AnomalyDeclaration, AnomalySeverity, Definition, DefinitionKind, Enumeration, EnumerationMember, FlowEntry,
-    FlowEntryKind, Item, ItemKind, LineEnding, LineEndingKind, PipeDefinition, Protocol, SpanOf, Stream, Transport,
-    TransportKind,
+    FlowEntryKind, Item, ItemKind, LineEnding, LineEndingKind, PipeDefinition, Protocol, RefuseItem, SpanOf, Stream,
+    Transport, TransportKind,
 };
 use super::{SECTIONS, choice, types};
 use super::{block, comma_separated, duplicate_names, example, field, loose_block, machine, unknown_word};
@@ -33,6 +33,7 @@ pub(super) fn item(p: &mut Parser<'_>) -> Parsed<Item> {
             p.expect_word("case", "after `keywords ignore`")?;
             ItemKind::KeywordsIgnoreCase(ignore)
         }
+        Some("refuse") => refuse(p)?,
         Some("newline") => newline(p)?,
         Some("anomaly") => anomaly(p)?,
         Some("enum") => enumeration(p)?,
@@ -48,6 +49,16 @@ pub(super) fn item(p: &mut Parser<'_>) -> Parsed<Item> {
         _ => return Err(unknown_word(p, "section of a grammar", SECTIONS)),
     };
     Ok(Item { kind, span: p.since(start) })
+}
+
+fn refuse(p: &mut Parser<'_>) -> Parsed<ItemKind> {
+    p.advance();
+    p.expect_word("with", "after `refuse`")?;
+    let record = p.name("the record with which the server says no")?;
+    let least = p.operand()?;
+    p.expect(Symbol::DotDot, "between the least and the greatest code, as in `400..599`")?;
+    let most = p.operand()?;
+    Ok(ItemKind::Refuse(RefuseItem { record, least, most }))
 }
 
 fn protocol(p: &mut Parser<'_>) -> Parsed<ItemKind> {
