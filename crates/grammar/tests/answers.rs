@@ -1,5 +1,7 @@
 //! What policies can do to a conversation by its grammar: say no, change records; and what of it is not complete yet.
 
+#![allow(clippy::expect_used)]
+
 use std::sync::Arc;
 
 use portcullis_grammar::{Dialogue, Event, Program, Scratch};

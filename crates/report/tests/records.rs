@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up ends it")]
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_lang::scheme::AnomalyInfo;
 use portcullis_lang::{AnomalyId, Direction, ProtocolScheme};
-use portcullis_policy::{RuleId, RuleInfo, Severity};
+use portcullis_policy::{Action, Decision, FlowEnd, RuleId, RuleInfo, Severity};
 use portcullis_report::*;
 use portcullis_stream::{
     AnomalySet, DirectionStatistics, EndReason, Envelope, FlowKey, FlowState, FlowStatistics, FlowSummary, FlowTable,
