@@ -41,6 +41,7 @@ pub(crate) fn run(task: &LiveTask, colour: Colour) -> anyhow::Result<Outcome> {
         ..LiveSettings::new(&task.interface)
     };
     let mut interface = LiveInterface::open(&source)?;
+    let manager = ServiceManager::find();
     if task.sandbox != SandboxChoice::Off {
         let identity = task.user.as_deref().map(Identity::named).transpose()?;
         let (read, write) = director::places(&task.grammars, &task.policies, task.records.as_ref());
@@ -57,7 +58,6 @@ pub(crate) fn run(task: &LiveTask, colour: Colour) -> anyhow::Result<Outcome> {
     }
     let mut reporter = Reporter::new(sink, Vec::new(), &grammars).with_screen(task.screen);
     let mut engine = Engine::new(grammars, policies, settings);
-    let manager = ServiceManager::find();
     manager.say("READY=1");
     tracing::warn!("capturing on {}; end with Ctrl-C", task.interface);
 
