@@ -1,4 +1,5 @@
 //! What a gate does with packets that are odd below their flow: T5, T6, T7, T9, T33, T34 and T35 of the evasions.
+#![allow(clippy::expect_used)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,7 +87,7 @@ fn packet(version_6: bool, flags: TcpFlags, offset: u32, payload: &[u8]) -> Vec<
         true => ("[2001:db8::1]:40000", "[2001:db8::2]:25"),
         false => ("192.0.2.1:40000", "192.0.2.2:25"),
     };
-    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
     let packet = TcpPacket {
         source: address(client),
         destination: address(server),
@@ -97,7 +98,7 @@ fn packet(version_6: bool, flags: TcpFlags, offset: u32, payload: &[u8]) -> Vec<
         options: &[],
         payload,
     };
-    packet.build().unwrap()
+    packet.build().expect("it fits")
 }
 
 fn fix_ipv4_header(octets: &mut [u8], length: usize) {

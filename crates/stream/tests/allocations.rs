@@ -102,7 +102,7 @@ fn packet(up: bool, flags: TcpFlags, numbers: (u32, u32), payload: &[u8]) -> Vec
     let (sequence, acknowledgement) = (SequenceNumber(numbers.0), SequenceNumber(numbers.1));
     let packet =
         TcpPacket { source, destination, sequence, acknowledgement, flags, window: 65_535, options: &[], payload };
-    packet.build().unwrap()
+    packet.build().unwrap_or_default()
 }
 
 #[test]
