@@ -671,6 +671,33 @@ fn t29_inline_what_is_not_acknowledged_is_bounded() {
 }
 
 #[test]
+fn t29_inline_what_could_not_be_kept_is_not_let_through_again() {
+    let limits = Limits { memory: 98_000, ..Limits::default() };
+    let mut gateway = Gateway::with(limits, NormaliserSettings::default());
+    gateway.connect();
+    // One flow has left 2,900 octets behind a hole; then others use up what there is.
+    let (first, second) = ("a".repeat(2_000), "b".repeat(2_900));
+    assert_eq!(gateway.send_all(&[up(0, &first), up(2_010, &second)]), ["forward"; 2]);
+    let (left, flow) = (std::mem::take(&mut gateway.left), gateway.flow);
+    for port in 1..11 {
+        gateway.client_port = port;
+        gateway.connect();
+        assert_eq!(gateway.send(&up(0, "EHLO")), "forward");
+    }
+    gateway.client_port = 40_000;
+    gateway.left = left;
+    // The hole is filled: all of it is reported, but not all can be kept.
+    assert_eq!(gateway.send(&up(2_000, "0123456789")), "forward");
+    assert_eq!(gateway.flow, flow);
+    assert_eq!(gateway.anomalies(), ["record_limit"]);
+    assert_eq!(gateway.send(&up(3_000, "EVIL")), "drop not_recorded");
+    assert_eq!(gateway.send(&up(3_000, "bbbb")), "drop not_recorded", "nobody can tell whether it is the same");
+    // What its receiver acknowledges need not be known.
+    assert_eq!(gateway.send_all(&[down(0, "").ack(4_910), up(3_000, "bbbb"), up(4_910, "more")]), ["forward"; 3]);
+    gateway.check_left(Direction::Up, &[first.as_str(), "0123456789", &second, "more"].concat());
+}
+
+#[test]
 fn t30_inline_nothing_passes_a_hole_however_long_it_stays() {
     let mut gateway = Gateway::connected();
     gateway.send_all(&[up(0, "a"), up(5, "fgh")]);
