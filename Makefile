@@ -5,10 +5,12 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PORTCULLIS := $(TARGET)/release/portcullis
 # For `make fuzz`: how long each target runs.
 SECONDS ?= 60
+# For `make evasion`: how many cases are played to a Linux receiver.
+CASES ?= 10000
 # For `make bench`: the size of the capture.
 MEGABYTES ?= 200
 
-.PHONY: demo test bench fuzz prepare lint doc build
+.PHONY: demo test bench fuzz evasion prepare lint doc build
 
 demo: build
 	@echo
@@ -36,6 +38,11 @@ bench: build
 fuzz:
 	@tests/prepare.sh g++
 	@fuzz/run.sh $(SECONDS)
+
+# As root. SEED=... plays the cases of another run again.
+evasion: prepare
+	$(CARGO) build --release --locked -p portcullis-tests --bin evasion
+	$(TARGET)/release/evasion --cases $(CASES) $(if $(SEED),--seed $(SEED))
 
 build: prepare
 	$(CARGO) build --release --locked -p portcullis

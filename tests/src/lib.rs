@@ -101,6 +101,7 @@ fn build() -> PathBuf {
 }
 
 pub mod edits;
+pub mod evasion;
 pub mod findings;
 pub mod gate;
 pub mod grammars;

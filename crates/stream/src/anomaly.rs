@@ -29,11 +29,13 @@ macro_rules! anomalies {
 }
 
 anomalies! {
-    /// A segment acknowledges so much less than was acknowledged before that its receiver ignores
-    /// it (RFC 5961 section 5; T15). Ignored.
+    /// A segment acknowledges so much less than was acknowledged before that its receiver may ignore it (RFC 5961 section 5;
+    /// T15): Linux does, unless the segment is the one it expects and memory is at hand. Its data is set aside, and delivered if
+    /// the receiver acknowledges it.
     AckTooOld => "ack_too_old",
     /// A segment acknowledges bytes that were never sent: they lie beyond the advertised window,
-    /// or their sender shows later that it has not sent them (RFC 9293 section 3.10.7.4; T15).
+    /// or their sender shows later that it has not sent them (RFC 9293 section 3.10.7.4; T15). Its receiver ignores it, but
+    /// perhaps it is the capture that lacks what was sent: its data is set aside, and delivered if the receiver acknowledges it.
     AckUnsent => "ack_unsent",
     /// Data lies beyond the FIN of its direction (T10). Ignored.
     DataAfterFin => "data_after_fin",
@@ -45,7 +47,7 @@ anomalies! {
     /// A FIN claims an end of the stream that contradicts what is known: another FIN, or data beyond it (T10). Ignored.
     FinMoved => "fin_moved",
     /// A combination of flags that no host sends: none at all, SYN with FIN or RST, FIN without
-    /// ACK (T13). Ignored.
+    /// ACK (T13). Ignored, but for a reset among them.
     InvalidFlags => "invalid_flags",
     /// A segment of a connection without the ACK flag (RFC 9293 section 3.10.7.4; T14). Ignored.
     MissingAckFlag => "missing_ack_flag",
@@ -79,8 +81,14 @@ anomalies! {
     /// A SYN within a connection, which is answered with a challenge (RFC 5961 section 4; T11).
     /// Ignored.
     SynInEstablished => "syn_in_established",
+    /// A segment that is to complete a handshake echoes another timestamp than that of the SYN-ACK (T18): Linux ignores it since
+    /// 6.15. It is set aside, and delivered if the receiver acknowledges it.
+    TimestampEcho => "timestamp_echo",
     /// A segment carries an older timestamp than one before it (PAWS, RFC 7323 section 5; T18). Ignored.
     TimestampOld => "timestamp_old",
+    /// A segment carries a signature (RFC 2385, RFC 5925) that was not agreed on: a receiver without the key drops it (T20),
+    /// one that knows no signatures does not. It is set aside, and delivered if the receiver acknowledges it.
+    UnexpectedSignature => "unexpected_signature",
     /// A segment carries an urgent pointer (RFC 6093; T22): a receiver may leave the octet before
     /// it out of the stream. It is left in what is delivered; the offset is its own.
     UrgentData => "urgent_data",

@@ -68,6 +68,17 @@ pub(crate) fn is_syn_ack(flags: TcpFlags) -> bool {
     flags.contains(TcpFlags::SYN | TcpFlags::ACK)
 }
 
+/// What an acknowledgement means for the segment that carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acknowledgement {
+    /// Nothing.
+    Fine,
+    /// The receiver ignores the segment.
+    Refused,
+    /// The receiver ignores the segment, unless it has sent what the capture has not seen, or has not looked.
+    Doubtful(StreamAnomaly),
+}
+
 impl Connection {
     /// Creates the state of a connection from that of its handshake.
     pub(crate) fn new(opening: &Opening, midstream: bool, timer: Timestamp) -> Connection {
@@ -95,6 +106,11 @@ impl Connection {
         let packets = connection.up.statistics.packets + connection.down.statistics.packets;
         connection.packets = packets as u32;
         connection.up.anomalies = opening.anomalies;
+        for direction in Direction::BOTH {
+            if let Some(timestamp) = opening.first_timestamp(direction) {
+                connection.half_mut(direction).set_recent(timestamp, timer);
+            }
+        }
         connection.synchronise();
         connection
     }
@@ -214,8 +230,14 @@ impl Connection {
         let flags = segment.flags;
         if is_invalid(flags) {
             self.report(context, direction, StreamAnomaly::InvalidFlags, segment, out);
+            // Linux obeys a reset whatever comes with it.
+            if flags.contains(TcpFlags::RST) && !self.opening.is_signed_unexpectedly(segment) {
+                self.receive_reset(context, direction, segment, out);
+            }
         } else if flags.contains(TcpFlags::SYN) {
             self.receive_syn(context, direction, segment, out);
+        } else if self.opening.is_signed_unexpectedly(segment) {
+            self.receive_signed(context, direction, segment, missing, out);
         } else if flags.contains(TcpFlags::RST) {
             self.receive_reset(context, direction, segment, out);
         } else if !flags.contains(TcpFlags::ACK) {
@@ -237,6 +259,7 @@ impl Connection {
             if direction == Direction::Up && self.up.offset == 0 {
                 self.accept_syn_data(context, out);
             }
+            self.half_mut(direction).settle_doubts(context, out);
             let absent = self.is_absent(direction);
             let one_sided = self.is_absent(direction.other());
             let packets = self.packets;
@@ -252,6 +275,47 @@ impl Connection {
         self.drop_syn_data(context);
         self.up.flush(context, out);
         self.down.flush(context, out);
+    }
+
+    /// Whether a segment of the client lies in the window, as far as a server asks that of what completes a handshake; always
+    /// true behind the handshake.
+    pub(crate) fn is_answerable(&self, sequence: SequenceNumber, length: u64) -> bool {
+        if self.established || self.midstream || !self.opening.syn_seen(Direction::Up) {
+            return true;
+        }
+        let position = self.up.position(sequence);
+        let offset = i64::try_from(self.up.offset).unwrap_or(i64::MAX);
+        position >= offset || position.saturating_add_unsigned(length) > offset
+    }
+
+    /// Whether the handshake is complete, or was never seen.
+    pub(crate) fn is_established(&self) -> bool {
+        self.established || self.midstream
+    }
+
+    /// Sets a segment aside that carries a signature which nobody has asked for.
+    fn receive_signed(
+        &mut self,
+        context: &mut Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'_>,
+        missing: u32,
+        out: &mut StreamEvents<'_>,
+    ) {
+        let kind = StreamAnomaly::UnexpectedSignature;
+        let carries = segment.flags.contains(TcpFlags::ACK) && !segment.flags.contains(TcpFlags::RST);
+        let half = self.half_mut(direction);
+        if !carries || !half.synchronised {
+            self.report(context, direction, kind, segment, out);
+            return;
+        }
+        let payload = Payload { bytes: segment.payload, missing, fin: segment.flags.contains(TcpFlags::FIN) };
+        let start = half.offset_of(segment.sequence);
+        let aside = half.doubt(context, kind, start, payload, out);
+        if !aside {
+            // There were too many of them for a lie; without an acknowledgement this one cannot be judged either.
+            half.report(context, kind, start, out);
+        }
     }
 
     fn receive_segment<'a>(
@@ -288,11 +352,37 @@ impl Connection {
         if let Some(timestamp) = timestamp {
             half.remember(timestamp.value, start, start.saturating_add(length), context.now);
         }
-        // What ends before the last acknowledgement is too old to acknowledge anything itself.
-        let is_old = position.saturating_add_unsigned(length) < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
-        let acknowledges = !windows || !is_old;
-        if acknowledges && !self.acknowledge(context, direction, segment, out) {
+        if direction == Direction::Up && !self.is_answerable(segment.sequence, length + u64::from(payload.fin)) {
+            self.report(context, direction, StreamAnomaly::OutOfWindow, segment, out);
             return;
+        }
+        // Until the handshake is complete, Linux (since 6.15) takes no other echo than that of the SYN-ACK.
+        if direction == Direction::Up
+            && !self.established
+            && !self.midstream
+            && timestamp.is_some_and(|timestamp| !self.opening.is_echo(timestamp.echo))
+        {
+            let kind = StreamAnomaly::TimestampEcho;
+            if self.half_mut(direction).doubt(context, kind, start, payload, out) {
+                return;
+            }
+        }
+        let half = self.half_mut(direction);
+        // What ends before the last acknowledgement is too old to acknowledge anything itself.
+        // It cannot have acknowledged more than was sent.
+        let acknowledged = half.acknowledged.min(half.offset);
+        let is_old = position.saturating_add_unsigned(length) < i64::try_from(acknowledged).unwrap_or(i64::MAX);
+        let acknowledges = !windows || !is_old;
+        if acknowledges {
+            match self.acknowledge(context, direction, segment, out) {
+                Acknowledgement::Fine => {}
+                Acknowledgement::Refused => return,
+                Acknowledgement::Doubtful(kind) => {
+                    if self.half_mut(direction).doubt(context, kind, start, payload, out) {
+                        return;
+                    }
+                }
+            }
         }
         if segment.flags.contains(TcpFlags::URG) {
             self.report_urgent(context, direction, segment, out);
@@ -317,13 +407,16 @@ impl Connection {
 
     /// Takes the acknowledgement and the window of a segment; returns whether its receiver would
     /// go on with the segment.
+    ///
+    /// A segment that acknowledges what its receiver has not sent is ignored by it. But it may be the capture that has not seen
+    /// what was sent.
     fn acknowledge(
         &mut self,
         context: &mut Context<'_>,
         direction: Direction,
         segment: &TcpSegment<'_>,
         out: &mut StreamEvents<'_>,
-    ) -> bool {
+    ) -> Acknowledgement {
         let other = direction.other();
         let acknowledgement = segment.acknowledgement;
         if !self.established {
@@ -336,27 +429,32 @@ impl Connection {
         let half = self.half_mut(other);
         let position = half.position(acknowledgement);
         let farthest = half.edge.max(half.held_end()).max(half.beyond);
-        let too_old = position.saturating_add(i64::from(half.largest_window))
-            < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
+        // No older than what was acknowledged at all, since Linux 6.7.
+        let tolerated = u64::from(half.largest_window).min(half.acknowledged);
+        let too_old = position < i64::try_from(half.acknowledged - tolerated).unwrap_or(i64::MAX);
         let unsent = u64::try_from(position).unwrap_or(0) > farthest.saturating_add(1);
         if windows && too_old {
-            self.report(context, direction, StreamAnomaly::AckTooOld, segment, out);
-            return false;
+            return Acknowledgement::Doubtful(StreamAnomaly::AckTooOld);
         }
         if windows && unsent {
             self.report(context, direction, StreamAnomaly::AckUnsent, segment, out);
-            return false;
+            return Acknowledgement::Refused;
         }
         let Ok(offset) = u64::try_from(position) else {
-            return true;
+            return Acknowledgement::Fine;
         };
+        let is_doubtful = windows && offset > half.seen_end();
         half.acknowledge(context, offset);
         if let Some(shift) = shift {
             let window = u32::from(segment.window) << shift;
             half.largest_window = half.largest_window.max(window);
             half.edge = half.edge.max(offset.saturating_add(u64::from(window)));
         }
-        true
+        half.settle_doubts(context, out);
+        match is_doubtful && (!segment.payload.is_empty() || segment.flags.contains(TcpFlags::FIN)) {
+            true => Acknowledgement::Doubtful(StreamAnomaly::AckUnsent),
+            false => Acknowledgement::Fine,
+        }
     }
 
     fn receive_syn<'a>(
@@ -385,6 +483,7 @@ impl Connection {
                     self.reopened = Some((direction, segment.sequence + 1));
                 }
                 self.report(context, direction, kind, segment, out);
+                self.receive_embryonic_syn(context, direction, segment, out);
                 return;
             }
         }
@@ -394,6 +493,34 @@ impl Connection {
         }
         if !segment.payload.is_empty() {
             self.receive_syn_data(context, direction, segment, out);
+        }
+    }
+
+    /// A server that waits for the end of a handshake gives it up when a SYN comes that lies in its window.
+    fn receive_embryonic_syn(
+        &mut self,
+        context: &Context<'_>,
+        direction: Direction,
+        segment: &TcpSegment<'_>,
+        out: &mut StreamEvents<'_>,
+    ) {
+        let answered = self.opening.syn_seen(Direction::Up) && self.opening.syn_seen(Direction::Down);
+        let position = self.up.position(segment.sequence);
+        let end = position.saturating_add_unsigned(segment.sequence_length().into());
+        let window = i64::from(self.opening.first_window(Direction::Up));
+        let answers = !segment.flags.contains(TcpFlags::ACK)
+            || self.opening.next(Direction::Down) == Some(segment.acknowledgement);
+        let inside = position == 0 || (end > 0 && position < window);
+        if answered
+            && direction == Direction::Up
+            && !self.established
+            && !self.midstream
+            && !self.reset
+            && answers
+            && inside
+        {
+            self.reset = true;
+            out.push(StreamEvent { flow: context.flow, kind: StreamEventKind::Reset { direction } });
         }
     }
 
@@ -574,7 +701,9 @@ impl Connection {
         if self.established {
             return;
         }
-        if !self.midstream && direction == Direction::Down && self.up.statistics.packets > 0 {
+        // A server that goes on has had its answer.
+        let goes_on = self.down.offset > 0 || self.up.acknowledged > 0;
+        if !self.midstream && direction == Direction::Down && self.up.statistics.packets > 0 && !goes_on {
             return;
         }
         self.established = true;

@@ -19,6 +19,9 @@ use crate::reassembly::{Reassembly, Winner};
 /// How long a timestamp means something: 24 days (RFC 7323 section 5.5).
 const TIMESTAMP_LIFE: Duration = Duration::from_secs(24 * 86_400);
 
+/// How many segments with a doubtful acknowledgement are set aside in one direction, before the capture is to blame.
+const DOUBTFUL_SEGMENTS: usize = 32;
+
 /// What the table lends to a flow while it looks at a packet.
 #[derive(Debug)]
 pub(crate) struct Context<'c> {
@@ -82,6 +85,8 @@ pub(crate) struct Half {
     pub(crate) kept: VecDeque<u8>,
     /// The segments beyond `offset`, if there are any.
     pub(crate) queue: Option<Box<Queue>>,
+    /// Segments that their receiver has probably refused.
+    doubtful: Option<Box<Doubtful>>,
     /// What was counted.
     pub(crate) statistics: DirectionStatistics,
     /// What was wrong.
@@ -94,6 +99,23 @@ pub(crate) struct Half {
 struct Overtaken {
     since: Timestamp,
     packets: u32,
+}
+
+/// Segments that were set aside until their receiver shows that it has taken them.
+#[derive(Debug, Default)]
+struct Doubtful {
+    segments: Vec<Held>,
+    /// Whether there were too many, so that the capture is to blame, and nothing is set aside any more.
+    given_up: bool,
+}
+
+impl Doubtful {
+    /// A segment that an acknowledgement shows to have been taken at an offset; best one that ends where that does.
+    fn find(&self, offset: u64, acknowledged: u64) -> Option<usize> {
+        let fits = |held: &Held| held.start <= offset && held.end() > offset && held.end() <= acknowledged;
+        let exact = self.segments.iter().position(|held| fits(held) && held.end() == acknowledged);
+        exact.or_else(|| self.segments.iter().position(fits))
+    }
 }
 
 impl Half {
@@ -116,6 +138,7 @@ impl Half {
             last_gap: (0, 0),
             kept: VecDeque::new(),
             queue: None,
+            doubtful: None,
             statistics: DirectionStatistics::default(),
             anomalies: AnomalySet::default(),
             withholds: false,
@@ -150,6 +173,12 @@ impl Half {
     pub(crate) fn held_end(&self) -> u64 {
         let end = self.queue.as_ref().and_then(|queue| queue.end());
         end.unwrap_or(self.offset)
+    }
+
+    /// The offset after all that was seen of the sender, also what its receiver has probably refused.
+    pub(crate) fn seen_end(&self) -> u64 {
+        let doubtful = self.doubtful.iter().flat_map(|doubtful| &doubtful.segments).map(Held::end).max().unwrap_or(0);
+        self.held_end().max(self.offset.saturating_add(u64::from(self.finished))).max(doubtful)
     }
 
     /// The offset of the first byte that is held.
@@ -277,6 +306,78 @@ impl Half {
         }
     }
 
+    /// Sets a segment aside that its receiver has probably refused, and says why. Returns whether it did; else the segment is
+    /// to be taken, as so many of them are the fault of the capture.
+    pub(crate) fn doubt(
+        &mut self,
+        context: &mut Context<'_>,
+        kind: StreamAnomaly,
+        start: u64,
+        payload: Payload<'_>,
+        out: &mut StreamEvents<'_>,
+    ) -> bool {
+        if self.doubtful.as_ref().is_some_and(|doubtful| doubtful.given_up) || self.finished {
+            return false;
+        }
+        self.report(context, kind, start, out);
+        if payload.length() == 0 && !payload.fin {
+            return true;
+        }
+        let doubtful = self.doubtful.get_or_insert_default();
+        let cost = Queue::cost(payload.bytes.len());
+        if doubtful.segments.len() < DOUBTFUL_SEGMENTS && context.buffers.reserve(cost) {
+            let bytes = payload.bytes.to_vec();
+            doubtful.segments.push(Held { start, bytes, missing: payload.missing, fin: payload.fin });
+            return true;
+        }
+        doubtful.given_up = true;
+        for held in std::mem::take(&mut doubtful.segments) {
+            self.take_doubtful(context, held, out);
+        }
+        false
+    }
+
+    /// Takes the segments that were set aside and that the receiver has acknowledged, which it can only if it has taken them.
+    pub(crate) fn settle_doubts(&mut self, context: &mut Context<'_>, out: &mut StreamEvents<'_>) {
+        while self.acknowledged > self.offset
+            && !self.finished
+            && let (offset, acknowledged) = (self.offset, self.acknowledged)
+            && let Some(doubtful) = &mut self.doubtful
+            && let Some(found) = doubtful.find(offset, acknowledged)
+        {
+            let held = doubtful.segments.remove(found);
+            self.take_doubtful(context, held, out);
+        }
+    }
+
+    fn take_doubtful(&mut self, context: &mut Context<'_>, held: Held, out: &mut StreamEvents<'_>) {
+        context.buffers.release(Queue::cost(held.bytes.len()));
+        let end = held.end();
+        if held.start > self.offset || end <= self.offset || self.finished {
+            return;
+        }
+        let known = usize::try_from(self.offset - held.start).unwrap_or(usize::MAX);
+        let mut bytes = held.bytes;
+        bytes.drain(..known.min(bytes.len()));
+        if !bytes.is_empty() {
+            self.deliver(context, Cow::Owned(bytes), false, out);
+        }
+        self.complete(context, end - u64::from(held.fin), held.fin, out);
+        self.release_held(context, false, out);
+    }
+
+    /// Forgets what was set aside: its receiver has not taken it.
+    pub(crate) fn drop_doubtful(&mut self, context: &mut Context<'_>) {
+        for held in self.doubtful.take().map(|doubtful| doubtful.segments).unwrap_or_default() {
+            context.buffers.release(Queue::cost(held.bytes.len()));
+        }
+    }
+
+    /// Sets the timestamp that the receiver remembers to that of the SYN.
+    pub(crate) fn set_recent(&mut self, timestamp: u32, now: Timestamp) {
+        self.recent = Some((timestamp, now));
+    }
+
     /// Whether the receiver ignores a segment because of its timestamp (RFC 7323 section 5.3).
     ///
     /// Linux tolerates a timestamp that is older by one.
@@ -384,6 +485,7 @@ impl Half {
             self.skip_to(context, start, GapReason::End, out);
         }
         context.buffers.hand_back(&mut self.kept);
+        self.drop_doubtful(context);
     }
 
     /// Delivers bytes that lie at the next offset and were held elsewhere, and what follows them.

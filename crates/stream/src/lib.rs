@@ -74,6 +74,7 @@ mod parting;
 mod queue;
 mod reassembly;
 mod services;
+mod shape;
 mod slot;
 mod table;
 mod tuple;

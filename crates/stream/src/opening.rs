@@ -14,6 +14,9 @@ const NO_SCALE: u8 = u8::MAX;
 /// After how many packets of one direction the small counters are given up.
 const MOST_PACKETS: u8 = 200;
 
+/// The same in bytes: as many as leave room for one more packet.
+const MOST_BYTES: u16 = 1 << 14;
+
 const SYNCHRONISED: [u16; 2] = [1 << 0, 1 << 1];
 const SYN_SEEN: [u16; 2] = [1 << 2, 1 << 3];
 const SACK: [u16; 2] = [1 << 4, 1 << 5];
@@ -21,7 +24,9 @@ const CANDIDATE: [u16; 2] = [1 << 6, 1 << 7];
 const ANSWERED: u16 = 1 << 8;
 const RESET: u16 = 1 << 9;
 const TIMESTAMPS: [u16; 2] = [1 << 10, 1 << 11];
-const CONFIRMED: [u16; 2] = [1 << 14, 1 << 15];
+const CONFIRMED: [u16; 2] = [1 << 12, 1 << 13];
+const UNSIGNED: u16 = 1 << 14;
+const REPEATED: u16 = 1 << 15;
 
 /// What is known of a connection before its first data.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +37,11 @@ pub(crate) struct Opening {
     candidate: SequenceNumber,
     /// What was wrong.
     pub(crate) anomalies: AnomalySet,
-    bytes: [u32; 2],
+    bytes: [u16; 2],
     window: [u16; 2],
     scale: [u8; 2],
+    /// The timestamp of the client's SYN.
+    stamp: u32,
     /// The TCP flags that were seen, per direction.
     pub(crate) flags: [TcpFlags; 2],
     packets: [u8; 2],
@@ -75,6 +82,7 @@ impl Opening {
             bytes: [0; 2],
             window: [0; 2],
             scale: [NO_SCALE; 2],
+            stamp: 0,
             flags: [TcpFlags::default(); 2],
             packets: [0; 2],
             bits: 0,
@@ -121,13 +129,14 @@ impl Opening {
     pub(crate) fn count(&mut self, direction: Direction, flags: TcpFlags, bytes: u32) {
         let i = direction.index();
         self.packets[i] = self.packets[i].saturating_add(1);
-        self.bytes[i] = self.bytes[i].saturating_add(bytes);
+        self.bytes[i] = self.bytes[i].saturating_add(u16::try_from(bytes).unwrap_or(u16::MAX));
         self.flags[i] |= flags;
     }
 
     /// Whether the counters are full, so that the flow needs those of a connection.
     pub(crate) fn is_full(&self) -> bool {
         self.packets.iter().any(|packets| *packets >= MOST_PACKETS)
+            || self.bytes.iter().any(|bytes| *bytes >= MOST_BYTES)
     }
 
     /// The packets of a direction.
@@ -163,6 +172,37 @@ impl Opening {
     /// Whether both sides have agreed on timestamps (RFC 7323 section 3.2).
     pub(crate) fn timestamps(&self) -> bool {
         TIMESTAMPS.iter().all(|bit| self.bits & bit != 0)
+    }
+
+    /// Whether a segment is signed (RFC 2385, RFC 5925) though a SYN was not (T20).
+    pub(crate) fn is_signed_unexpectedly(&self, segment: &TcpSegment<'_>) -> bool {
+        let octets = segment.options.as_bytes();
+        // Nothing, or what is on nearly all segments: two paddings and a timestamp.
+        if octets.is_empty() || (octets.len() == 12 && octets.starts_with(&[1, 1, 8, 10])) {
+            return false;
+        }
+        let options = segment.options.values();
+        self.bits & UNSIGNED != 0 && (options.md5 || options.authentication)
+    }
+
+    /// Whether a client may echo this timestamp to complete the handshake: that of a SYN-ACK.
+    pub(crate) fn is_echo(&self, echo: u32) -> bool {
+        // Only the first one is kept. Those of repetitions are later by what a server waits at most, in its units.
+        let most = if self.bits & REPEATED != 0 { 1 << 17 } else { 0 };
+        self.first_timestamp(Direction::Down).is_none_or(|sent| echo.wrapping_sub(sent) <= most)
+    }
+
+    /// The timestamp of the SYN of a direction, if both sides have agreed on timestamps.
+    pub(crate) fn first_timestamp(&self, direction: Direction) -> Option<u32> {
+        let stamp = match direction {
+            Direction::Up => self.stamp,
+            // It has its place where another number was proposed before, which is settled then.
+            Direction::Down if self.bits & (CANDIDATE[0] | CANDIDATE[1]) == 0 && self.candidate.0 != 0 => {
+                self.candidate.0
+            }
+            Direction::Down => return None,
+        };
+        self.timestamps().then_some(stamp)
     }
 
     /// The window that the receiver of a direction advertised on its SYN, which is never scaled.
@@ -269,6 +309,9 @@ impl Opening {
             return Greeting::Accepted;
         }
         if repeated {
+            if direction == Direction::Down {
+                self.bits |= REPEATED;
+            }
             // The second half of a simultaneous open is no repetition.
             return if first_answer { Greeting::Accepted } else { Greeting::Repeated };
         }
@@ -281,6 +324,7 @@ impl Opening {
         if self.candidate(direction) == Some(acknowledged) {
             self.set_next(direction, acknowledged);
             self.bits &= !CANDIDATE[direction.index()];
+            self.candidate = SequenceNumber(0);
         }
     }
 
@@ -290,7 +334,18 @@ impl Opening {
         let candidate = self.candidate(direction.other()) == Some(segment.acknowledgement);
         let answers = segment.flags.contains(TcpFlags::ACK)
             && (candidate || self.next(direction.other()) == Some(segment.acknowledgement));
-        let expected = if self.is_synchronised(direction) { is_next } else { answers };
+        // A server that waits for the end of a handshake gives it up for any reset in its window.
+        let ahead = self.next(direction).map_or(0, |next| segment.sequence.distance_from(next));
+        let echoes = segment.options.timestamps().is_none_or(|timestamps| self.is_echo(timestamps.echo));
+        if self.bits & ANSWERED != 0 && direction == Direction::Up && !echoes {
+            return ResetVerdict::OutOfWindow;
+        }
+        let embryonic = self.bits & ANSWERED != 0
+            && direction == Direction::Up
+            && self.syn_seen(Direction::Down)
+            && (answers || !segment.flags.contains(TcpFlags::ACK))
+            && (0..i32::from(self.first_window(direction))).contains(&ahead);
+        let expected = if self.is_synchronised(direction) { is_next || embryonic } else { answers };
         if expected { ResetVerdict::Exact } else { ResetVerdict::OutOfWindow }
     }
 
@@ -323,8 +378,18 @@ impl Opening {
         if options.sack_permitted {
             self.bits |= SACK[i];
         }
-        if options.timestamps.is_some() {
+        if !options.md5 && !options.authentication {
+            self.bits |= UNSIGNED;
+        }
+        if let Some(timestamps) = options.timestamps {
             self.bits |= TIMESTAMPS[i];
+            match direction {
+                Direction::Up => self.stamp = timestamps.value,
+                Direction::Down if self.bits & (CANDIDATE[0] | CANDIDATE[1]) == 0 => {
+                    self.candidate = SequenceNumber(timestamps.value);
+                }
+                Direction::Down => {}
+            }
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Segments that arrived before the bytes they follow.
 //!
 //! For [`Reassembly::Linux`] the queue keeps what a Linux receiver keeps (`tcp_data_queue_ofo` of its TCP input): runs of
-//! segments ordered by sequence number, none of which contains another. A segment that begins where a run ends is joined to
-//! it; one that lies within a run is dropped; one that covers runs replaces them; two runs that overlap in part are both held,
-//! and when they are read, the bytes of the lower one count (T2).
+//! segments in a tree by sequence number. A segment that begins where a run ends is joined to it; one that lies within a run is
+//! dropped; one that covers runs replaces them; two runs that overlap in part are both held, and when they are read, the
+//! bytes of the lower one count (T2). It is compared with those runs only that lie on its way down the tree, see `shape.rs`.
+//! That one segment can be joined to another is up to the layout of memory there; with the drivers and the sizes that were
+//! tried it always can.
 //!
 //! For the other readings overlaps are settled at once, so that the runs never overlap: each is one segment, cut to the bytes
 //! that count.
@@ -14,6 +16,7 @@ use smallvec::SmallVec;
 
 use crate::half::Payload;
 use crate::reassembly::{Reassembly, Winner};
+use crate::shape::Shape;
 
 /// What a held segment costs besides its bytes, in bytes: where each is a run of its own, the run and the segment with the
 /// room that is reserved beyond them, and what the allocator adds.
@@ -23,6 +26,8 @@ const OVERHEAD: usize = 192;
 #[derive(Debug)]
 pub(crate) struct Queue {
     runs: VecDeque<Run>,
+    /// The tree of a Linux receiver over the beginnings of the runs; empty for others.
+    shape: Shape,
     segments: usize,
     bytes: usize,
 }
@@ -30,7 +35,7 @@ pub(crate) struct Queue {
 impl Default for Queue {
     fn default() -> Queue {
         // Most queues never hold more than one run; the least that a vector grows to by itself is four.
-        Queue { runs: VecDeque::with_capacity(1), segments: 0, bytes: 0 }
+        Queue { runs: VecDeque::with_capacity(1), shape: Shape::default(), segments: 0, bytes: 0 }
     }
 }
 
@@ -89,6 +94,20 @@ impl Held {
 }
 
 impl Run {
+    /// Joins a segment that begins where the run ends.
+    ///
+    /// Linux joins data to a waiting FIN as if that had no number: the bytes follow those before it, and the stream ends behind
+    /// them.
+    fn join(&mut self, mut held: Held, end: u64) {
+        if let Some(last) = self.segments.back_mut().filter(|last| last.fin) {
+            last.fin = false;
+            held.start = held.start.saturating_sub(1);
+            held.fin = true;
+        }
+        self.end = end;
+        self.segments.push_back(held);
+    }
+
     fn of(segment: Held) -> Run {
         Run { start: segment.start, end: segment.end(), segments: VecDeque::from([segment]) }
     }
@@ -179,6 +198,8 @@ impl Queue {
     /// Takes the first segment out if it starts at the offset or before.
     pub(crate) fn pop_until(&mut self, offset: u64) -> Option<Held> {
         let run = self.runs.front_mut().filter(|run| run.start <= offset)?;
+        // All of a run is taken out together: it has left the tree with its first segment.
+        self.shape.remove(run.start);
         let held = run.segments.pop_front()?;
         match run.segments.front() {
             Some(next) => run.start = next.start,
@@ -257,7 +278,7 @@ impl Queue {
         self.runs.insert(position.min(self.runs.len()), Run::of(held));
     }
 
-    /// Takes a run of one segment out.
+    /// Takes a run out, and gives its first segment.
     fn take(&mut self, position: usize) -> Option<Held> {
         let mut run = self.runs.remove(position)?;
         self.segments = self.segments.saturating_sub(run.segments.len());
@@ -265,52 +286,67 @@ impl Queue {
         run.segments.pop_front()
     }
 
+    /// Does what `tcp_data_queue_ofo` does, along the way that it takes through its tree.
     fn insert_as_linux(&mut self, segment: Payload<'_>, start: u64) -> Inserted {
         let mut inserted = Inserted::default();
         let bytes = segment.bytes;
         let held = Held { start, bytes: Vec::new(), missing: segment.missing, fin: segment.fin };
         let end = held.end().saturating_add(bytes.len() as u64);
-        let mut position = match self.runs.back() {
-            Some(last) if last.start > start => self.runs.partition_point(|run| run.start <= start),
-            _ => self.runs.len(),
-        };
         let mut joins = None;
-        if let Some(before) = position.checked_sub(1)
-            && let Some(run) = self.runs.get(before)
-            && start <= run.end
-        {
-            if run.end >= end {
-                inserted.difference = run.difference(start, bytes);
-                inserted.fin_dropped = segment.fin && !(run.end == end && run.has_fin());
-                return inserted;
-            }
-            if run.start == start {
-                inserted.difference = run.difference(start, bytes);
-                inserted.fin_dropped = run.has_fin();
-                position = before;
-                self.remove(position);
-            } else if run.end == start && !run.has_fin() {
-                // What follows a FIN is no part of its run, whatever its number.
-                joins = Some(before);
+        let mut replaces = false;
+        match self.runs.back() {
+            Some(last) if last.end == start => joins = self.runs.len().checked_sub(1),
+            // Behind all others it looks at none of them.
+            Some(last) if start > last.end => {}
+            _ => {
+                let mut way = self.shape.way();
+                while let Some(position) = self.shape.at(way).and_then(|key| self.position_of(key))
+                    && let Some(run) = self.runs.get(position)
+                {
+                    if start >= run.start && start < run.end {
+                        if end <= run.end {
+                            inserted.difference = run.difference(start, bytes);
+                            inserted.fin_dropped = segment.fin && !(run.end == end && run.has_fin());
+                            return inserted;
+                        }
+                        if start == run.start {
+                            replaces = true;
+                            inserted.difference = run.difference(start, bytes);
+                            inserted.fin_dropped = run.has_fin();
+                            break;
+                        }
+                    } else if start == run.end {
+                        joins = Some(position);
+                        break;
+                    }
+                    way = self.shape.down(way, start < run.start);
+                }
             }
         }
+        let held = Held { bytes: bytes.to_vec(), ..held };
+        inserted.held = true;
+        if let Some(run) = joins.and_then(|position| self.runs.get_mut(position)) {
+            self.segments = self.segments.saturating_add(1);
+            self.bytes = self.bytes.saturating_add(Queue::cost(bytes.len()));
+            run.join(held, end);
+            return inserted;
+        }
+        let mut position = self.runs.partition_point(|run| run.start < start);
+        if replaces {
+            // Another takes its place in the tree.
+            self.take(position);
+        } else {
+            self.shape.insert(start);
+        }
+        self.add(position, held);
+        position = position.saturating_add(1);
         while let Some(run) = self.runs.get(position)
             && run.end <= end
         {
             inserted.difference = inserted.difference.or_else(|| run.difference(start, bytes));
             inserted.fin_dropped |= run.has_fin() && !(run.end == end && segment.fin);
-            self.remove(position);
-        }
-        let held = Held { bytes: bytes.to_vec(), ..held };
-        self.segments = self.segments.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(Queue::cost(bytes.len()));
-        inserted.held = true;
-        match joins.and_then(|before| self.runs.get_mut(before)) {
-            Some(run) => {
-                run.end = end;
-                run.segments.push_back(held);
-            }
-            None => self.runs.insert(position, Run::of(held)),
+            self.shape.remove(run.start);
+            self.take(position);
         }
         inserted
     }
@@ -343,11 +379,10 @@ impl Queue {
         self.runs.partition_point(|run| run.end <= offset)
     }
 
-    fn remove(&mut self, position: usize) {
-        if let Some(run) = self.runs.remove(position) {
-            self.segments = self.segments.saturating_sub(run.segments.len());
-            self.bytes = self.bytes.saturating_sub(run.cost());
-        }
+    /// Where the run lies that begins at an offset.
+    fn position_of(&self, start: u64) -> Option<usize> {
+        let position = self.runs.partition_point(|run| run.start < start);
+        self.runs.get(position).is_some_and(|run| run.start == start).then_some(position)
     }
 }
 

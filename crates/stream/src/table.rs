@@ -716,6 +716,8 @@ fn receive_opening(
             // A connection keeps in mind what it ignored.
             Greeting::Ignored(_) => return Opened::Beyond,
         }
+    } else if opening.is_signed_unexpectedly(segment) {
+        StreamAnomaly::UnexpectedSignature
     } else if flags.contains(TcpFlags::RST) {
         match opening.reset(direction, segment) {
             ResetVerdict::Exact if opening.is_reset() => return Opened::Done,

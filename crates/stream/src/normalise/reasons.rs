@@ -98,6 +98,8 @@ reasons! {
             "A segment beyond the window of its receiver, or before the beginning of the stream.";
         TimestampOld => "timestamp_old", "T18",
             "A timestamp older than one that was let through (PAWS, RFC 7323 section 5).";
+        TimestampEcho => "timestamp_echo", "T18",
+            "The echo of another timestamp than that of the SYN-ACK, before the handshake was complete.";
         DataAfterFin => "data_after_fin", "T10",
             "Data beyond the end of its direction.";
         EarlyFin => "early_fin", "T10",

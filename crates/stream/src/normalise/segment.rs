@@ -169,6 +169,18 @@ impl Connection {
             self.report(context, direction, StreamAnomaly::OutOfWindow, segment, out);
             return Err(DropReason::OutOfWindow);
         }
+        if direction == Direction::Up && !self.is_answerable(segment.sequence, length + u64::from(fin)) {
+            self.report(context, direction, StreamAnomaly::OutOfWindow, segment, out);
+            return Err(DropReason::OutOfWindow);
+        }
+        if direction == Direction::Up
+            && !self.is_established()
+            && timestamp.is_some_and(|timestamp| !self.opening.is_echo(timestamp.echo))
+        {
+            self.report(context, direction, StreamAnomaly::TimestampEcho, segment, out);
+            return Err(DropReason::TimestampEcho);
+        }
+        let half = self.half_mut(direction);
         let is_old = position.saturating_add_unsigned(length) < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
         if !windows || !is_old {
             self.normalise_acknowledgement(context, direction, segment, resumes, out)?;
@@ -217,8 +229,9 @@ impl Connection {
         // What one side sends may take another way, and then never comes by (T32).
         let resumes = resumes || half.statistics.packets == 0;
         let position = half.position(acknowledgement);
-        let too_old = position.saturating_add(i64::from(half.largest_window))
-            < i64::try_from(half.acknowledged).unwrap_or(i64::MAX);
+        // No older than what was acknowledged at all, since Linux 6.7.
+        let tolerated = u64::from(half.largest_window).min(half.acknowledged);
+        let too_old = position < i64::try_from(half.acknowledged - tolerated).unwrap_or(i64::MAX);
         if windows && too_old {
             self.report(context, direction, StreamAnomaly::AckTooOld, segment, out);
             return Err(DropReason::AckTooOld);
