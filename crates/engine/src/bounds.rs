@@ -70,10 +70,10 @@ bounds! {
         "`stream.gap`, reason `memory_limit`" judged;
     QueueSegments "queue-segments" Count 1..=1_000_000 streams.queue_segments;
         "segments held out of order, per direction of a flow";
-        "`stream.gap`, reason `segment_limit`" judged;
+        "`stream.gap`, reason `segment_limit`; by a gate `out_of_order_limit`: the segment does not pass" judged;
     QueueBytes "queue-bytes" Octets 1_024..=1_073_741_824 streams.queue_bytes;
         "held out of order, per direction of a flow";
-        "`stream.gap`, reason `byte_limit`" judged;
+        "`stream.gap`, reason `byte_limit`; by a gate `out_of_order_limit`: the segment does not pass" judged;
     QueueTime "queue-time" Time 1..=86_400_000 streams.queue_time;
         "until octets that nobody acknowledged are a gap";
         "`stream.gap`, reason `time_limit`" judged;
@@ -89,6 +89,9 @@ bounds! {
     CompareBytes "compare-bytes" Octets 0..=16_777_216 streams.compare_bytes;
         "delivered octets kept to compare repetitions with, per direction of a flow";
         "counted: what lies farther back is not compared";
+    RecordBytes "record-bytes" Octets 1_024..=1_073_741_824 streams.record_bytes;
+        "let through and not acknowledged, kept by a gate to compare repetitions with, per direction of a flow";
+        "the gate's reason `record_limit`: the segment does not pass, and its sender repeats it";
     SynBytes "syn-bytes" Octets 0..=65_535 streams.syn_bytes;
         "data of a SYN held until it is accepted";
         "what lies beyond comes again when the connection is open";
@@ -126,7 +129,7 @@ bounds! {
         "of the server held until the client's first octets tell the protocol, where no grammar names the port";
         "`limit.recognise-bytes`: the flow is not inspected" judged;
     ConversationMemory "conversation-memory" Octets 65_536..=1_099_511_627_776 engine.memory;
-        "everything that conversations of all flows hold together";
+        "everything that conversations of all flows, and records of them, hold together";
         "`limit.conversation-memory`: the flow that asks for more is not inspected any more" judged;
     DoubtfulSegments "doubtful-segments" Count 0..=100_000 engine.doubtful_segments;
         "segments of a flow with a wrong checksum set aside until it is known whether their receiver took them";
@@ -489,6 +492,45 @@ mod tests {
             }
             assert_eq!(Bound::parse(bound.name()), Ok(bound));
         }
+    }
+
+    /// Whoever adds a limit has to name it here, and to give it a [`Bound`].
+    #[test]
+    fn there_is_no_limit_without_a_bound() {
+        use portcullis_stream::Limits;
+        use portcullis_wire::FragmentLimits;
+
+        use crate::limits::EngineLimits;
+
+        let Settings { streams, fragments, engine, .. } = Settings::default();
+        let Limits {
+            flows: _,
+            memory: _,
+            queue_segments: _,
+            queue_bytes: _,
+            queue_time: _,
+            queue_time_one_sided: _,
+            reorder_time: _,
+            reorder_packets: _,
+            compare_bytes: _,
+            record_bytes: _,
+            syn_bytes: _,
+            embryonic: _,
+            established: _,
+            closing: _,
+            closed: _,
+            datagram: _,
+        } = streams;
+        let FragmentLimits { datagrams: _, bytes: _, fragments: _, timeout_ipv4: _, timeout_ipv6: _ } = fragments;
+        let EngineLimits {
+            recognise_octets: _,
+            memory: _,
+            doubtful_segments: _,
+            doubtful_octets: _,
+            hold_time: _,
+            hold_octets: _,
+        } = engine;
+        assert_eq!(Bound::COUNT, 16 + 5 + 6);
     }
 
     #[test]

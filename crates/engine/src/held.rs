@@ -71,15 +71,16 @@ impl Engine {
 
     /// Brings the account of what conversations hold up to what a flow holds now.
     pub(crate) fn charge(&mut self, tracked: &mut Tracked, packet: &PacketInfo<'_>, output: &mut dyn Output) {
-        self.settle_account(tracked);
+        self.settle_account(tracked, output);
         if self.held > self.settings.engine.memory && !matches!(tracked.inspection, Inspection::None) {
             tracked.inspection = Inspection::None;
-            self.settle_account(tracked);
             self.limit_met(Bound::ConversationMemory, tracked, packet, output);
+            self.settle_account(tracked, output);
         }
     }
 
-    fn settle_account(&mut self, tracked: &mut Tracked) {
+    fn settle_account(&mut self, tracked: &mut Tracked, output: &dyn Output) {
+        let told = output.held(&tracked.flow);
         let gate = tracked.gate.as_ref().map_or(0, |gate| gate.memory());
         let now = match &tracked.inspection {
             Inspection::None => 0,
@@ -88,7 +89,7 @@ impl Engine {
                 size_of::<Conversation>().saturating_add(conversation.dialogue.memory())
             }
         };
-        let now = now.saturating_add(gate);
+        let now = now.saturating_add(gate).saturating_add(told);
         self.held = self.held.saturating_sub(tracked.charged).saturating_add(now);
         tracked.charged = now;
     }

@@ -144,6 +144,12 @@ pub trait Output {
     /// packet of the input only; [`Statistics::unverified_checksum`](crate::Statistics::unverified_checksum) counts them.
     fn unverified_checksums(&mut self, _packet: &PacketInfo<'_>) {}
 
+    /// Octets of memory that it keeps of a flow that has not ended, beside what it keeps of every flow. They count as what
+    /// the conversation holds; [`Output::limit`] is the time to give them back.
+    fn held(&self, _flow: &Flow) -> usize {
+        0
+    }
+
     /// A bound was met, so that a flow is not inspected from here on; its verdict is decided already.
     fn limit(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>, _bound: Bound, _when_met: WhenMet) {}
 }

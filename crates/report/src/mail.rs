@@ -180,6 +180,11 @@ impl Mail {
         }
     }
 
+    /// Octets of memory that it takes beside itself.
+    fn memory(&self) -> usize {
+        self.weight().saturating_add(self.recipients.capacity().saturating_mul(size_of::<Recipient>()))
+    }
+
     /// Octets of all its texts.
     fn weight(&self) -> usize {
         let texts = [&self.helo, &self.sender, &self.auth_mechanism];

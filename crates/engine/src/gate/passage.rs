@@ -1,10 +1,13 @@
 //! The way of a packet through the engine when it can still be stopped.
 
-use portcullis_stream::{Envelope, FlowId, FlowTable, Normalised, NormaliserSettings, StreamEvents, Treatment};
+use portcullis_stream::{
+    DropReason, Envelope, FlowId, FlowTable, Normalised, NormaliserSettings, StreamEvents, Treatment,
+};
 use portcullis_wire::{
     ChecksumState, IpPacket, LinkType, Network, TcpSegment, Timestamp, Transport, WireAnomaly, decode,
 };
 
+use crate::bounds::Bound;
 use crate::engine::{Engine, report_wire};
 use crate::flow::Flow;
 use crate::output::{Output, PacketInfo};
@@ -136,6 +139,11 @@ impl Engine {
                 }
                 let mut events = StreamEvents::new();
                 let normalised = self.table.normalise(&envelope, &ip, &segment, &mut events);
+                match normalised.treatment {
+                    Treatment::Drop(DropReason::OutOfOrderLimit) => self.work.statistics.count(Bound::QueueBytes),
+                    Treatment::Drop(DropReason::RecordLimit) => self.work.statistics.count(Bound::RecordBytes),
+                    _ => {}
+                }
                 self.take_events(events, &packet, output);
                 match normalised.flow {
                     Some(flow) => Passage::Segment { flow, ip, segment, normalised },

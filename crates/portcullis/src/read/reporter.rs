@@ -55,6 +55,9 @@ const TELL_MISSED: Duration = Duration::from_secs(1);
 /// The number of the alert about packets that could not be inspected. Numbers below 100 are the program's own.
 const UNINSPECTED: u32 = 1;
 
+/// Octets of memory that are kept of every flow of which there is something to tell, with its place in a list.
+pub(crate) const OCTETS_PER_FLOW: u64 = (size_of::<FlowReport>() + 16 + size_of::<usize>()) as u64;
+
 /// What is kept of a flow while it lasts.
 struct FlowReport {
     identity: FlowIdentity,
@@ -425,8 +428,13 @@ impl Output for Reporter {
         self.of_packet(packet, AnomalyKind::UnverifiedChecksums);
     }
 
+    fn held(&self, flow: &Flow) -> usize {
+        let report = self.flows.get(flow.id.slot()).and_then(Option::as_deref);
+        report.and_then(|report| report.session.as_deref()).map_or(0, MailSession::memory)
+    }
+
     fn limit(&mut self, flow: &Flow, packet: &PacketInfo<'_>, bound: Bound, when_met: WhenMet) {
-        let Reporter { flows, out, totals, .. } = self;
+        let Reporter { interests, flows, out, totals, .. } = self;
         let Some(report) = report_of(flows, flow) else { return };
         totals.anomaly();
         let head = Head {
@@ -436,6 +444,12 @@ impl Output for Reporter {
         };
         let kind = AnomalyKind::Limit { bound: bound.name(), verdict: when_met.name() };
         out.anomaly(head, Anomaly { kind, offset: None });
+        // No conversation, no mails: those that were begun are told as far as they came.
+        if let (Some(mut session), Some(interest)) = (report.session.take(), interests.of(flow)) {
+            let (identity, scheme) = (&report.identity, &interest.scheme);
+            session.close(moment_of(packet), &mut |mail| report_mail(out, totals, flow, identity, scheme, mail));
+            report.messages = session.transactions();
+        }
     }
 }
 

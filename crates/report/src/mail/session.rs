@@ -158,6 +158,22 @@ impl MailSession {
         self.next
     }
 
+    /// Octets of memory that it takes: what it keeps of mails and commands that wait for their replies.
+    pub fn memory(&self) -> usize {
+        let texts = |pending: &Pending| match pending {
+            Pending::Hello { name, .. } => name.len(),
+            Pending::Mail(_, address) => address.len(),
+            _ => 0,
+        };
+        let mails = self.current.iter().map(|mail| size_of::<Mail>() + mail.memory());
+        size_of::<MailSession>()
+            + mails.sum::<usize>()
+            + self.waiting.iter().map(Mail::memory).sum::<usize>()
+            + self.waiting.capacity() * size_of::<Mail>()
+            + self.pending.iter().map(texts).sum::<usize>()
+            + self.pending.capacity() * size_of::<Pending>()
+    }
+
     /// What no packet brought about counts as of the last that did.
     fn call<'c>(&mut self, moment: Moment, done: &'c mut dyn FnMut(&Mail)) -> Call<'c> {
         if moment.packet != 0 {

@@ -5,6 +5,7 @@ use std::io::Write;
 use portcullis_engine::{Bound, Footprint, Settings, Unit};
 
 use crate::commands::limits::write_bound;
+use crate::read::reporter::OCTETS_PER_FLOW;
 
 /// Writes the most memory that an engine with these settings takes, and its bounds.
 pub(super) fn write(out: &mut impl Write, settings: &Settings) -> std::io::Result<()> {
@@ -20,11 +21,14 @@ pub(super) fn write(out: &mut impl Write, settings: &Settings) -> std::io::Resul
         footprint.connections,
         &format!("more if all of them are connections with data, {} octets each", footprint.connection),
     )?;
+    let flows = u64::try_from(settings.streams.flows).unwrap_or(u64::MAX);
+    let reports = flows.saturating_mul(OCTETS_PER_FLOW);
+    line(reports, &format!("for the records of all of them, {OCTETS_PER_FLOW} octets each"))?;
     line(footprint.streams, "buffers of all streams (stream-memory)")?;
-    line(footprint.conversations, "all conversations (conversation-memory); what one can take is said above")?;
+    line(footprint.conversations, "all conversations and what records keep of them (conversation-memory)")?;
     line(footprint.fragments, "datagrams in parts (fragment-bytes)")?;
     line(footprint.doubtful, "segments with a wrong checksum (doubtful-bytes)")?;
-    line(footprint.total(), "together")?;
+    line(footprint.total().saturating_add(reports), "together")?;
     writeln!(out)?;
     writeln!(out, "bounds that it follows from, and timeouts; `portcullis limits` says what tells that one was met")?;
     Bound::ALL.iter().try_for_each(|bound| write_bound(out, *bound, settings))
