@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use portcullis_tests::Run;
-use portcullis_tests::namespace::{Line, Namespace, Need, Offloads, Process, lacking, run_of};
+use portcullis_tests::namespace::{Line, Namespace, Need, Offloads, Process, lacking, run_of, until};
 
 const NEEDS: &[Need] =
     &[Need::Namespaces, Need::Iptables, Need::Queue, Need::Conntrack, Need::Program("python3"), Need::Program("nft")];
@@ -145,13 +145,24 @@ fn nft_takes_the_rules_or_lacks_what_they_need() {
     }
 }
 
+/// A server on port 25 of each address, which says what it was told.
+fn serve(line: &Line, addresses: &[String]) -> Vec<Process> {
+    let script = "import socket,sys\n\
+                  s=socket.create_server((sys.argv[1],25),family=socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)\n\
+                  open(sys.argv[2],'w').close()\n\
+                  while True:\n    c,_=s.accept()\n    c.settimeout(1)\n    try: c.sendall(b'220 hello '+c.recv(99))\n    except OSError: pass\n    c.close()\n";
+    let folder = tempfile::tempdir().unwrap();
+    let start = |address: &String| {
+        let ready = folder.path().join(address);
+        let server = line.server.spawn("python3", ["-c", script, address, &ready.display().to_string()], None);
+        assert!(until(Duration::from_secs(20), || ready.exists()), "nobody listens on {address}");
+        server
+    };
+    addresses.iter().map(start).collect()
+}
+
 /// Whether octets go from the client to the server's port 25 and back.
 fn passes(line: &Line, address: &str) -> bool {
-    let serve = "import socket,sys\n\
-                 s=socket.create_server((sys.argv[1],25),family=socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)\n\
-                 while True:\n    c,_=s.accept()\n    c.sendall(b'220 hello '+c.recv(99))\n    c.close()\n";
-    let _server = line.server.spawn("python3", ["-c", serve, address], None);
-    assert!(line.server.listens(25, Duration::from_secs(10)), "nobody listens");
     let ask = "import socket,sys\n\
                s=socket.create_connection((sys.argv[1],25),1.5)\ns.sendall(b'there')\n\
                sys.exit(0 if s.recv(99)==b'220 hello there' else 3)\n";
@@ -163,7 +174,7 @@ fn gate(namespace: &Namespace, queue: &str) -> Process {
     let folder = std::env::temp_dir().join(format!("{}.log", namespace.name()));
     let arguments = ["inline", "--queue", queue, "--control", "none", "--policy", "none"];
     let gate = namespace.spawn(program.get_program(), arguments, Some(&folder));
-    let bound = portcullis_tests::namespace::until(Duration::from_secs(15), || {
+    let bound = until(Duration::from_secs(15), || {
         !namespace.shell("cat /proc/net/netfilter/nfnetlink_queue").trim().is_empty()
     });
     let said = fs::read_to_string(&folder).unwrap_or_default();
@@ -175,6 +186,7 @@ fn gate(namespace: &Namespace, queue: &str) -> Process {
 /// Sets up rules that let nothing pass without a gate, in the namespace where the gate stands, and tries.
 fn is_guarded(line: &Line, place: &Namespace, set_up: &str) {
     let addresses = [line.addresses.server_v4(0).to_string(), line.addresses.server_v6(0).to_string()];
+    let _servers = serve(line, &addresses);
     let all = |what: &str, wanted: bool| {
         for address in &addresses {
             assert_eq!(passes(line, address), wanted, "{set_up}, {address}: {what}");
@@ -233,6 +245,7 @@ fn a_connection_that_was_let_go_is_not_queued_any_more() {
     }
     let line = Line::routed(Offloads::On);
     let address = line.addresses.server_v4(0).to_string();
+    let _servers = serve(&line, std::slice::from_ref(&address));
     rules(&line.gateway, &["apply", "--no-queue-bypass", "--backend", "iptables-legacy"]);
     assert!(!passes(&line, &address));
     // In the place of a gate: the first packet is accepted with the mark of connections that need not be seen.
