@@ -280,6 +280,19 @@ fn a_gap_in_a_command_is_followed_by_the_next_one() {
 }
 
 #[test]
+fn a_reply_found_in_the_middle_is_told_at_once_however_it_is_cut() {
+    // The client's half command waits, and is waiting still when the reply is judged; found by the fuzzer.
+    for pieces in [&["250\r\n"][..], &["2", "5", "0", "\r", "\n"], &["250\r", "\n"]] {
+        let mut talk = Talk::midstream(smtp());
+        talk.up("\0");
+        for piece in pieces {
+            talk.down(piece);
+        }
+        assert_eq!(talk.news(), ["reply 250", "data_refused"], "{pieces:?}");
+    }
+}
+
+#[test]
 fn a_conversation_is_joined_in_the_middle() {
     // From the client: the first line is half a one.
     let mut talk = Talk::midstream(smtp());

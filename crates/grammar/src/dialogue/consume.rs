@@ -43,6 +43,7 @@ impl Dialogue {
         while idle < 2 && self.status == Status::Talking {
             let mut held = mem::take(&mut self.side_mut(direction).held);
             let yields = spoke == Some(direction);
+            let searched = self.side(direction).search.is_some();
             let used = if held.is_empty() { 0 } else { self.consume(context, direction, &held, yields) };
             if self.status == Status::Talking {
                 held.drain(..used.min(held.len()));
@@ -51,7 +52,9 @@ impl Dialogue {
                 }
                 self.side_mut(direction).held = held;
             }
-            idle = if used > 0 { 0 } else { idle + 1 };
+            // A record that was found is taken in the next round, after what the other side holds.
+            let found = searched && self.side(direction).search.is_none();
+            idle = if used > 0 || found { 0 } else { idle + 1 };
             direction = direction.other();
         }
     }
