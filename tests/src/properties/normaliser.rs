@@ -110,7 +110,8 @@ struct Gateway {
 /// What is known of a flow from outside.
 #[derive(Default)]
 struct Followed {
-    midstream: bool,
+    /// Whether a SYN was let through: without one it is joined wherever it is.
+    greeted: bool,
     sides: [Side; 2],
 }
 
@@ -228,9 +229,8 @@ impl Gateway {
     fn follow(&mut self, events: &StreamEvents<'_>) {
         for StreamEvent { flow, kind } in events {
             match kind {
-                StreamEventKind::Started { midstream, .. } => {
-                    let followed = Followed { midstream: *midstream, ..Followed::default() };
-                    assert!(self.flows.insert(*flow, followed).is_none(), "started twice");
+                StreamEventKind::Started { .. } => {
+                    assert!(self.flows.insert(*flow, Followed::default()).is_none(), "started twice");
                     if self.withholds {
                         self.table.withhold_out_of_order(*flow);
                     }
@@ -243,7 +243,7 @@ impl Gateway {
                 }
                 StreamEventKind::Gap { direction, offset, length, .. } => {
                     let followed = self.flows.get_mut(flow).expect("an event of a flow that started");
-                    assert!(followed.midstream, "a gap in a flow that was seen from its beginning");
+                    assert!(!followed.greeted, "a gap in a flow that was seen from its beginning");
                     let side = &mut followed.sides[direction.index()];
                     assert_eq!(*offset, side.reported.len() as u64, "a hole or an overlap");
                     assert!(*length < 1 << 20, "a gap of {length}");
@@ -281,6 +281,7 @@ impl Gateway {
         if flags.contains(TcpFlags::SYN) {
             assert!(segment.payload.is_empty(), "data on a SYN");
             assert!(!flags.contains(TcpFlags::FIN) && !flags.contains(TcpFlags::RST));
+            self.flows.get_mut(&flow).expect("a flow that started").greeted = true;
             return;
         }
         if flags.contains(TcpFlags::RST) {
@@ -312,7 +313,7 @@ impl Gateway {
         let acknowledgement = self.position(flow, direction.other(), segment.acknowledgement);
         let end = position + i64::try_from(segment.payload.len()).expect("a short segment");
         let followed = self.flows.get_mut(&flow).expect("a flow that started");
-        let midstream = followed.midstream;
+        let midstream = !followed.greeted;
         // Nobody looks at the acknowledgement of a segment that lies behind.
         let acknowledged = followed.sides[direction.index()].acknowledged;
         let is_old = usize::try_from(end).map_or(true, |end| end < acknowledged);
