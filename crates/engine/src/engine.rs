@@ -19,6 +19,7 @@ use crate::blocks::Blocks;
 use crate::bounds::{Bound, Failures};
 use crate::doubtful::{Shelf, settle};
 use crate::flow::{Connection, Conversation, Inspection, Tracked, Verdict};
+use crate::gate::Beginnings;
 use crate::grammars::Grammars;
 use crate::inspect::Judge;
 use crate::limits::EngineLimits;
@@ -81,6 +82,12 @@ pub struct Engine {
     pub(crate) blocks: Blocks,
     /// Whether somebody carries out edits.
     pub(crate) carries_edits: bool,
+    /// Most octets of packets that an editor makes.
+    pub(crate) edit_mtu: u16,
+    /// What both sides have said at the beginnings of connections that may be edited.
+    pub(crate) beginnings: Beginnings,
+    /// Whether any flow was edited yet: without one, nothing has to be translated.
+    pub(crate) has_edited: bool,
     pub(crate) work: Work,
 }
 
@@ -114,6 +121,9 @@ impl Engine {
             held: 0,
             blocks: Blocks::default(),
             carries_edits: false,
+            edit_mtu: 1500,
+            beginnings: Beginnings::default(),
+            has_edited: false,
             work,
         }
     }
@@ -442,6 +452,7 @@ impl Engine {
         match kind {
             StreamEventKind::Data { direction, offset, bytes } => {
                 output.stream_octets(&tracked.flow, packet, direction, offset, &bytes);
+                tracked.push_to_editor(direction, &bytes);
                 if let Inspection::Undecided(server) = &mut tracked.inspection {
                     if !self.decide(server, direction, &bytes) {
                         return;
@@ -486,6 +497,7 @@ impl Engine {
                 });
             }
             StreamEventKind::Finished { direction } => {
+                tracked.finish_editor(direction);
                 self.converse(tracked, packet, output, |dialogue, program, scratch, judge| {
                     dialogue.end(program, scratch, direction, judge);
                 });

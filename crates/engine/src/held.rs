@@ -41,6 +41,7 @@ impl Engine {
             }
             None => {}
         }
+        tracked.gate = self.gate_flow(&tracked);
         output.flow_started(&tracked.flow, packet);
         if let Some(rule) = self.blocks.find(&tracked.flow.key, packet.time)
             && !self.settings.observe

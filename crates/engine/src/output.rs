@@ -40,6 +40,8 @@ pub enum GateAction {
     Reset,
     /// Octets waited too long for an answer that decides what they are.
     HoldTimeout,
+    /// An edit that a rule has decided on could not be made.
+    EditFailed,
 }
 
 impl GateAction {
@@ -49,6 +51,7 @@ impl GateAction {
             GateAction::Refused => "refused",
             GateAction::Reset => "reset",
             GateAction::HoldTimeout => "hold_timeout",
+            GateAction::EditFailed => "edit_failed",
         }
     }
 }

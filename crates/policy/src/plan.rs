@@ -151,6 +151,17 @@ impl PolicySet {
         self.plan(protocol, event).is_some_and(|plan| !plan.rules.is_empty())
     }
 
+    /// Whether any rule changes records of a protocol, so that its connections have to be edited from their beginning.
+    pub fn edits(&self, protocol: ProtocolId) -> bool {
+        let plan = self.protocols.get(usize::from(protocol.0));
+        plan.is_some_and(|plan| plan.events.iter().flat_map(|event| &event.rules).any(PlannedRule::edits))
+    }
+
+    /// Whether any rule changes records at all.
+    pub fn has_edits(&self) -> bool {
+        (0..).map(ProtocolId).take(self.protocols.len()).any(|protocol| self.edits(protocol))
+    }
+
     /// Adds what the rules decide about an event, in the order in which they are read.
     ///
     /// A rule that acts gives its alert, its log records, its block, its edits and then its verdict. A verdict that is not
@@ -223,6 +234,13 @@ struct Judging<'a> {
     applicable: &'a Applicable,
     memory: &'a mut Memory,
     decisions: &'a mut Vec<Decision>,
+}
+
+impl PlannedRule {
+    /// Whether it changes the record.
+    fn edits(&self) -> bool {
+        !self.actions.edits.is_empty() && !self.actions.observe
+    }
 }
 
 impl EventPlan {

@@ -1,7 +1,7 @@
 //! Carrying out what rules have decided about a connection, and what has to wait.
 
 use portcullis_lang::Direction;
-use portcullis_stream::{FlowId, FlowKey, Normalised, Parting, SideNumbers, Standing, Treatment};
+use portcullis_stream::{Editor, FlowId, FlowKey, Normalised, Parting, SideNumbers, Standing, Treatment};
 use portcullis_wire::{IpPacket, SequenceNumber, TcpFlags, TcpPacket, TcpSegment, Timestamp};
 
 use super::hold::{Held, Taken};
@@ -20,20 +20,32 @@ pub(crate) struct GateFlow {
     /// The gate answers for both sides.
     parting: Option<Box<Parting>>,
     /// Whether the flow is among those that time decides something about.
-    listed: bool,
+    pub(super) listed: bool,
     /// Whether octets that wait are let go unread, because they waited for too long.
-    open: bool,
+    pub(super) open: bool,
+    /// What edits the connection, if rules may.
+    pub(super) editor: Option<Box<Editor>>,
 }
 
 impl GateFlow {
+    /// That of a flow that is edited.
+    pub(super) fn edited(editor: Editor) -> GateFlow {
+        GateFlow { editor: Some(Box::new(editor)), ..GateFlow::default() }
+    }
+
     /// Octets of memory that it takes.
     pub(crate) fn memory(&self) -> usize {
         let held = self.held.iter().flatten().map(Held::memory);
-        held.fold(size_of::<GateFlow>(), usize::saturating_add)
+        let of_editor = |editor: &Editor| {
+            let octets = |direction| editor.held(direction).saturating_add(editor.recorded(direction));
+            Direction::BOTH.into_iter().map(octets).fold(size_of::<Editor>(), usize::saturating_add)
+        };
+        let editor = self.editor.as_deref().map_or(0, of_editor);
+        held.fold(size_of::<GateFlow>().saturating_add(editor), usize::saturating_add)
     }
 
     fn is_idle(&self) -> bool {
-        self.parting.is_none() && self.held.iter().all(Option::is_none)
+        self.parting.is_none() && self.editor.is_none() && self.held.iter().all(Option::is_none)
     }
 }
 
@@ -62,6 +74,12 @@ impl Gate {
         }
         match &tracked.flow.verdict {
             Verdict::Accept => {}
+            // Its numbers have to be translated to its end.
+            Verdict::Bypass if tracked.gate.as_ref().is_some_and(|gate| gate.editor.is_some()) => {
+                if let Some(gate) = &mut tracked.gate {
+                    gate.open = true;
+                }
+            }
             Verdict::Bypass => {
                 self.statistics.bypassed += 1;
                 return match &normalised.treatment {
@@ -80,6 +98,9 @@ impl Gate {
                 return Fate::Drop;
             }
         }
+        if let Some(fate) = self.edited(flow, ip, segment, normalised, packet, output, send) {
+            return fate;
+        }
         if let Some(fate) = self.hold(flow, segment, normalised, packet.time) {
             return fate;
         }
@@ -88,7 +109,7 @@ impl Gate {
 
     /// Begins to answer for both sides of a connection that a rule has refused or reset, maybe because of a segment that
     /// does not leave.
-    fn part(
+    pub(super) fn part(
         &mut self,
         flow: FlowId,
         cause: Option<&Normalised>,
@@ -103,7 +124,10 @@ impl Gate {
         let said = self.engine.table().unacknowledged(flow, Direction::Down);
         let mtu = self.settings.mtu;
         let Some(tracked) = self.engine.tracked_mut(flow) else { return };
-        let standing = standing(&numbers, said, tracked.gate.as_deref(), cause);
+        let standing = match tracked.gate.as_ref().and_then(|gate| gate.editor.as_ref()) {
+            Some(editor) => editor.standing(),
+            None => standing(&numbers, said, tracked.gate.as_deref(), cause),
+        };
         let key = tracked.flow.key;
         let (parting, action) = match &tracked.flow.verdict {
             Verdict::Refuse(text) => {
@@ -119,6 +143,7 @@ impl Gate {
         };
         let gate = tracked.gate.get_or_insert_default();
         gate.held = [None, None];
+        gate.editor = None;
         gate.parting = Some(Box::new(parting));
         let listed = std::mem::replace(&mut gate.listed, true);
         output.gate_action(&tracked.flow, packet, action);
@@ -255,6 +280,11 @@ impl Gate {
             gate.listed = parting.tick(now, send);
             return gate.listed;
         }
+        if let Some(more) = self.edited_tick(flow, now, output, send) {
+            return more;
+        }
+        let Some(tracked) = self.engine.tracked_mut(flow) else { return false };
+        let Some(gate) = &mut tracked.gate else { return false };
         let late = |held: &Held| now >= held.since().saturating_add(hold_time);
         if gate.held.iter().flatten().any(late) {
             self.statistics.hold_timeouts += 1;
@@ -282,7 +312,7 @@ impl Gate {
 }
 
 /// Octets of a direction that wait for an answer of the other side.
-fn waiting(tracked: &Tracked, direction: Direction) -> u64 {
+pub(super) fn waiting(tracked: &Tracked, direction: Direction) -> u64 {
     match &tracked.inspection {
         Inspection::Dialogue(conversation) => conversation.dialogue.stalled(direction),
         Inspection::None | Inspection::Undecided(_) => 0,

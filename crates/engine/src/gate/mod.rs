@@ -14,9 +14,11 @@
 //! | `passage` | the way of a packet through the engine |
 //! | `hold` | octets that wait for an answer |
 //! | `carry` | carrying out what rules have decided |
+//! | `edited` | connections that rules may edit |
 //! | `statistics` | what became of every packet |
 
 mod carry;
+mod edited;
 mod hold;
 mod passage;
 mod settings;
@@ -35,6 +37,7 @@ use crate::grammars::Grammars;
 use crate::output::{Output, PacketInfo};
 use crate::statistics::Statistics;
 pub(crate) use carry::GateFlow;
+pub(crate) use edited::Beginnings;
 pub use passage::Arriving;
 use passage::Passage;
 pub use settings::{Failure, GateSettings, Mode};
@@ -73,7 +76,7 @@ impl Gate {
         if settings.on_failure == Failure::Closed {
             engine.failures.general = WhenMet::Drop;
         }
-        let engine = Engine::new(grammars, policies, engine).in_the_way(settings.normaliser);
+        let engine = Engine::new(grammars, policies, engine).in_the_way(settings.normaliser, settings.mtu);
         Gate { engine, settings, statistics: GateStatistics::default(), waiting: Vec::new(), last: None }
     }
 

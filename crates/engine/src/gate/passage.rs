@@ -4,7 +4,7 @@ use portcullis_stream::{
     DropReason, Envelope, FlowId, FlowTable, Normalised, NormaliserSettings, StreamEvents, Treatment,
 };
 use portcullis_wire::{
-    ChecksumState, IpPacket, LinkType, Network, TcpSegment, Timestamp, Transport, WireAnomaly, decode,
+    ChecksumState, IpPacket, LinkType, Network, TcpFlags, TcpSegment, Timestamp, Transport, WireAnomaly, decode,
 };
 
 use crate::bounds::Bound;
@@ -60,9 +60,10 @@ pub(super) enum Passage<'a> {
 
 impl Engine {
     /// Makes the engine that of a gate.
-    pub(super) fn in_the_way(mut self, normaliser: NormaliserSettings) -> Engine {
+    pub(super) fn in_the_way(mut self, normaliser: NormaliserSettings, mtu: u16) -> Engine {
         self.table = self.table.with_normaliser(normaliser);
         self.carries_edits = true;
+        self.edit_mtu = mtu;
         self
     }
 
@@ -138,11 +139,16 @@ impl Engine {
                     return Passage::WrongChecksum;
                 }
                 let mut events = StreamEvents::new();
-                let normalised = self.table.normalise(&envelope, &ip, &segment, &mut events);
+                let restored = self.restored(&envelope, &segment);
+                let seen = restored.as_ref().unwrap_or(&segment);
+                let normalised = self.table.normalise(&envelope, &ip, seen, &mut events);
                 match normalised.treatment {
                     Treatment::Drop(DropReason::OutOfOrderLimit) => self.work.statistics.count(Bound::QueueBytes),
                     Treatment::Drop(DropReason::RecordLimit) => self.work.statistics.count(Bound::RecordBytes),
                     _ => {}
+                }
+                if segment.flags.contains(TcpFlags::SYN) {
+                    self.note_beginning(&normalised, &segment);
                 }
                 self.take_events(events, &packet, output);
                 match normalised.flow {

@@ -39,6 +39,8 @@ pub struct GateStatistics {
     pub hold_timeouts: u64,
     /// Holds that met their bound of octets.
     pub hold_overruns: u64,
+    /// Edits that could not be made.
+    pub failed_edits: u64,
     /// Conversations refused with a reply.
     pub refusals: u64,
     /// Conversations reset.
@@ -67,6 +69,7 @@ impl AddAssign for GateStatistics {
             sent,
             hold_timeouts,
             hold_overruns,
+            failed_edits,
             refusals,
             resets,
             bypasses,
@@ -88,6 +91,7 @@ impl AddAssign for GateStatistics {
             (&mut self.sent, sent),
             (&mut self.hold_timeouts, hold_timeouts),
             (&mut self.hold_overruns, hold_overruns),
+            (&mut self.failed_edits, failed_edits),
             (&mut self.refusals, refusals),
             (&mut self.resets, resets),
             (&mut self.bypasses, bypasses),

@@ -1,0 +1,220 @@
+//! Connections that rules may edit: what was judged and changed leaves in packets of the gate's own.
+//!
+//! Whether a connection may be edited is known when it begins, from the rules on its protocol; then an
+//! [`Editor`] stands in it from its first octet, because numbers that were let through as they are
+//! cannot be translated later. Octets of a record that is not complete are kept back, since a rule may change it as a
+//! whole.
+
+use std::collections::{HashMap, VecDeque};
+
+use portcullis_lang::Direction;
+use portcullis_stream::edit::{EditSettings, Hello};
+use portcullis_stream::{DropReason, Editor, FlowId, Normalised, OwnPacket, Treatment};
+use portcullis_wire::{IpPacket, TcpSegment, Timestamp};
+
+use super::carry::{GateFlow, waiting};
+use super::{Fate, Gate};
+use crate::engine::Engine;
+use crate::flow::{Inspection, Tracked, Verdict};
+use crate::output::{GateAction, Output, PacketInfo};
+
+/// Most connections whose beginnings are remembered until they are inspected: those of the last seconds.
+const MOST_BEGINNINGS: usize = 65_536;
+
+/// What both sides have said at the beginnings of connections.
+#[derive(Debug, Default)]
+pub(crate) struct Beginnings {
+    known: HashMap<FlowId, [Option<Hello>; 2]>,
+    order: VecDeque<FlowId>,
+}
+
+impl Beginnings {
+    fn note(&mut self, flow: FlowId, direction: Direction, hello: Hello) {
+        if !self.known.contains_key(&flow) {
+            while self.order.len() >= MOST_BEGINNINGS {
+                if let Some(oldest) = self.order.pop_front() {
+                    self.known.remove(&oldest);
+                }
+            }
+            self.order.push_back(flow);
+        }
+        self.known.entry(flow).or_default()[direction.index()] = Some(hello);
+    }
+
+    fn take(&mut self, flow: FlowId) -> Option<(Hello, Hello)> {
+        let [up, down] = self.known.remove(&flow)?;
+        if self.order.front() == Some(&flow) {
+            self.order.pop_front();
+        }
+        Some((up?, down?))
+    }
+}
+
+impl Engine {
+    /// Remembers what a SYN or SYN-ACK said, if rules may edit anything.
+    pub(super) fn note_beginning(&mut self, normalised: &Normalised, segment: &TcpSegment<'_>) {
+        if !self.carries_edits
+            || !self.rules().policies.has_edits()
+            || matches!(normalised.treatment, Treatment::Drop(_))
+        {
+            return;
+        }
+        if let (Some(flow), Some(hello)) = (normalised.flow, Hello::of(segment)) {
+            self.beginnings.note(flow, normalised.direction, hello);
+        }
+    }
+
+    /// What a gate keeps of a flow from its beginning: an editor, if rules may edit it.
+    pub(crate) fn gate_flow(&mut self, tracked: &Tracked) -> Option<Box<GateFlow>> {
+        if !self.carries_edits {
+            return None;
+        }
+        let (client, server) = self.beginnings.take(tracked.flow.id)?;
+        let Inspection::Dialogue(conversation) = &tracked.inspection else { return None };
+        if !conversation.rules.policies.edits(tracked.flow.protocol?) {
+            return None;
+        }
+        let settings = EditSettings { mtu: self.edit_mtu, ..EditSettings::default() };
+        self.has_edited = true;
+        Some(Box::new(GateFlow::edited(Editor::new(client, server, settings))))
+    }
+
+    /// A segment of an edited connection in the numbers that the flow table knows.
+    pub(super) fn restored<'a>(
+        &self,
+        envelope: &portcullis_stream::Envelope,
+        segment: &TcpSegment<'a>,
+    ) -> Option<TcpSegment<'a>> {
+        if !self.has_edited {
+            return None;
+        }
+        let (id, direction) = self.table.find_flow(
+            portcullis_stream::Protocol::Tcp,
+            envelope,
+            segment.source_port,
+            segment.destination_port,
+        )?;
+        let tracked = self.flows.get(id.slot())?.as_ref().filter(|tracked| tracked.flow.id == id)?;
+        let editor = tracked.gate.as_ref()?.editor.as_ref()?;
+        Some(editor.restore(direction, segment))
+    }
+}
+
+impl Tracked {
+    /// Gives octets to the editor, if there is one.
+    pub(crate) fn push_to_editor(&mut self, direction: Direction, octets: &[u8]) {
+        let Some(editor) = self.gate.as_mut().and_then(|gate| gate.editor.as_mut()) else { return };
+        if editor.push(direction, octets).is_err() && self.flow.verdict == Verdict::Accept {
+            // Octets that are lost cannot be made good.
+            self.flow.verdict = Verdict::Reset;
+        }
+    }
+
+    /// Tells the editor, if there is one, that a direction has ended.
+    pub(crate) fn finish_editor(&mut self, direction: Direction) {
+        if let Some(editor) = self.gate.as_mut().and_then(|gate| gate.editor.as_mut()) {
+            editor.finish(direction);
+        }
+    }
+}
+
+impl Gate {
+    /// Turns a packet of an edited connection into packets of the gate's own; `None` if the connection is not edited.
+    #[expect(clippy::too_many_arguments, reason = "a segment with all that is known of it")]
+    pub(super) fn edited(
+        &mut self,
+        flow: FlowId,
+        ip: &IpPacket<'_>,
+        segment: &TcpSegment<'_>,
+        normalised: &Normalised,
+        packet: &PacketInfo<'_>,
+        output: &mut dyn Output,
+        send: &mut Vec<Vec<u8>>,
+    ) -> Option<Fate> {
+        let tracked = self.engine.tracked_mut(flow)?;
+        tracked.gate.as_ref()?.editor.as_ref()?;
+        if let Treatment::Drop(reason) = normalised.treatment
+            && reason != DropReason::Withheld
+        {
+            return Some(self.drop_normalised());
+        }
+        self.make_edits(flow, packet, output);
+        let tracked = self.engine.tracked_mut(flow)?;
+        let gate = tracked.gate.as_mut()?;
+        let listed = std::mem::replace(&mut gate.listed, true);
+        let editor = gate.editor.as_mut()?;
+        let mut own = Vec::new();
+        editor.packet(normalised.direction, ip, segment, packet.time, &mut own);
+        let edges = Direction::BOTH.map(|direction| editor.edge(direction));
+        for direction in Direction::BOTH {
+            self.engine.table_mut().allow(flow, direction, edges[direction.index()]);
+        }
+        take(own, send);
+        if !listed {
+            self.waiting.push(flow);
+        }
+        self.statistics.dropped += 1;
+        self.statistics.reissued += 1;
+        Some(Fate::Drop)
+    }
+
+    /// Has the edits made that rules have decided on, and lets go what was judged.
+    fn make_edits(&mut self, flow: FlowId, packet: &PacketInfo<'_>, output: &mut dyn Output) {
+        let Some(numbers) = self.engine.table().numbers(flow) else { return };
+        let Some(tracked) = self.engine.tracked_mut(flow) else { return };
+        let edits = std::mem::take(&mut tracked.flow.edits);
+        let limits = Direction::BOTH.map(|direction| {
+            let back = waiting(tracked, direction).saturating_add(partial(tracked, direction));
+            numbers[direction.index()].offset.saturating_sub(back)
+        });
+        let Some(gate) = &mut tracked.gate else { return };
+        let open = gate.open;
+        let Some(editor) = &mut gate.editor else { return };
+        let mut failed = 0;
+        for edit in edits {
+            let made = editor.edit(edit.direction, edit.offset, u64::from(edit.removed), &edit.inserted);
+            failed += u64::from(made.is_err());
+        }
+        for direction in Direction::BOTH {
+            editor.release(direction, if open { u64::MAX } else { limits[direction.index()] });
+        }
+        self.statistics.failed_edits += failed;
+        if failed > 0 {
+            output.gate_action(&tracked.flow, packet, GateAction::EditFailed);
+        }
+    }
+
+    /// What time brings about in an edited connection; whether there is more to come.
+    pub(super) fn edited_tick(
+        &mut self,
+        flow: FlowId,
+        now: Timestamp,
+        output: &mut dyn Output,
+        send: &mut Vec<Vec<u8>>,
+    ) -> Option<bool> {
+        self.engine.tracked_mut(flow)?.gate.as_ref()?.editor.as_ref()?;
+        self.make_edits(flow, &PacketInfo::of_time(now), output);
+        let tracked = self.engine.tracked_mut(flow)?;
+        let editor = tracked.gate.as_mut()?.editor.as_mut()?;
+        let mut own = Vec::new();
+        editor.tick(now, &mut own);
+        take(own, send);
+        if editor.given_up().is_some() {
+            tracked.flow.verdict = Verdict::Reset;
+            self.part(flow, None, &PacketInfo::of_time(now), output, send);
+        }
+        Some(true)
+    }
+}
+
+fn take(own: Vec<OwnPacket>, send: &mut Vec<Vec<u8>>) {
+    send.extend(own.into_iter().map(|packet| packet.octets));
+}
+
+/// Octets of a record that is not complete.
+fn partial(tracked: &Tracked, direction: Direction) -> u64 {
+    match &tracked.inspection {
+        Inspection::Dialogue(conversation) => conversation.dialogue.partial(direction),
+        Inspection::None | Inspection::Undecided(_) => 0,
+    }
+}
