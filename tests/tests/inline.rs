@@ -249,6 +249,74 @@ say(b"STARTTLS\r\nMAIL FROM:<injected@outside.test>\r\n"); wait(2)
 }
 
 #[test]
+fn a_banned_sender_is_refused_with_our_words_and_bounces() {
+    with_hosts(Offloads::On, |line, inside, outside| {
+        let address: IpAddr = line.addresses.server_v4(0).into();
+        let server = inside.postfix(address, &[]);
+        let client = outside.postfix_client(address, &[]);
+        let rules = outside.write(
+            "banned.policy",
+            r#"use smtp
+policy gate for smtp {
+    rule banned id 1701 {
+        on smtp.command
+        when verb == MAIL and sender.domain == "banned.test"
+        alert high "mail from {sender.domain}"
+        refuse "550 5.7.1 sender refused by the gate"
+    }
+}
+"#,
+        );
+        let gate = Gate::start(&line.gateway, &["--mode", "enforce", "--policy", &rules.display().to_string()]);
+        let (mail, text) = mail(200);
+        let local = IpAddr::from([127, 0, 0, 1]);
+        send(outside, local, &mail, &["--mail-from", "x@banned.test"]);
+        assert!(client.logs("sender refused by the gate"), "{}\n{}", client.log(), gate.log());
+        assert!(client.logs("status=bounced"), "{}", client.log());
+        send(outside, local, &mail, &[]);
+        let mails = server.wait_for_mails(1);
+        assert_eq!(mails.len(), 1, "{}", server.log());
+        assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()));
+        let counters = gate.counters();
+        assert_eq!(number(&counters, &["flows", "refused"]), 1, "{counters}");
+        assert_eq!(counters["packets"]["reconciled"], true, "{counters}");
+        let refused: Vec<_> = gate.records("gate");
+        assert!(refused.iter().all(|record| record["gate"]["action"] == "refused"), "{refused:?}");
+    });
+}
+
+#[test]
+fn an_offer_is_taken_out_of_an_answer_and_mail_goes_on() {
+    with_hosts(Offloads::On, |line, inside, outside| {
+        let address: IpAddr = line.addresses.server_v4(0).into();
+        let postfix = inside.postfix(address, &[]);
+        let gate = Gate::start(&line.gateway, &["--mode", "enforce", "--policy", &policy("smtp-no-chunking.policy")]);
+        let said = talk(
+            outside,
+            address,
+            r#"
+wait(); say(b"EHLO client.outside.test\r\n")
+while True:
+    line = f.readline()
+    sys.stdout.write(line.decode())
+    if line[3:4] == b" ": break
+for line in [b"MAIL FROM:<a@outside.test>", b"RCPT TO:<bob@inside.test>", b"DATA"]: say(line + b"\r\n"); wait()
+say(b"Subject: x\r\n\r\nhi\r\n.\r\nQUIT\r\n"); wait(2)
+"#,
+        );
+        assert!(said.contains("250-PIPELINING") && !said.contains("CHUNKING"), "{said}\n{}", gate.log());
+        assert!(said.contains("queued as"), "{said}\n{}", gate.ask("stats"));
+        let (mail, text) = mail(20_000);
+        send(outside, address, &mail, &[]);
+        send(outside, address, &mail, &["--insecure", "--ssl-reqd", "--user", &format!("{USER}:{PASSWORD}")]);
+        let mails = postfix.wait_for_mails(3);
+        assert_eq!(mails.iter().filter(|mail| body(mail) == text.as_bytes()).count(), 2, "{}", gate.ask("stats"));
+        let counters = gate.counters();
+        assert_eq!(counters["packets"]["reconciled"], true, "{counters}");
+    });
+}
+
+#[test]
 fn a_gate_that_observes_stops_nothing_and_says_what_it_would_have() {
     with_hosts(Offloads::Off, |line, inside, outside| {
         let address: IpAddr = line.addresses.server_v4(0).into();
@@ -271,7 +339,7 @@ say(b"Subject: x\r\n\r\nhi\r\n.\r\nQUIT\r\n"); wait(2)
         assert_eq!(postfix.wait_for_mails(1).len(), 1);
         let alerts = gate.records("alert");
         assert_eq!(alerts.len(), 1, "{alerts:?}");
-        assert_eq!(alerts[0]["verdict"]["would_drop"], true, "{alerts:?}");
+        assert_eq!(alerts[0]["verdict"]["would_refuse"], true, "{alerts:?}");
         // From now on it acts.
         assert_eq!(gate.ask("mode enforce")["mode"], "enforce");
         let said = talk(

@@ -28,7 +28,9 @@ use std::sync::Arc;
 
 use portcullis_policy::PolicySet;
 use portcullis_stream::{DropReason, FlowId, NormaliserStatistics, Treatment};
-use portcullis_wire::{IpPacket, LinkType, TcpSegment, Timestamp};
+use portcullis_wire::{
+    IpPacket, LinkType, Network, SequenceNumber, TcpFlags, TcpPacket, TcpSegment, Timestamp, Transport, decode,
+};
 
 use crate::bounds::WhenMet;
 use crate::engine::{Engine, Settings};
@@ -91,6 +93,14 @@ impl Gate {
             self.uninspectable(arriving, output)
         } else {
             self.judge(arriving, output, send)
+        };
+        let fate = match fate {
+            Fate::Replace(octets) if arriving.offloaded && octets.len() < arriving.octets.len() => {
+                // The kernel would go on to cut it as large as it was.
+                cut(&octets, self.settings.mtu, send);
+                Fate::Drop
+            }
+            fate => fate,
         };
         self.statistics.sent += send.len().saturating_sub(sent) as u64;
         match self.settings.mode {
@@ -252,6 +262,35 @@ impl Gate {
         self.statistics.dropped += 1;
         self.statistics.normalised_away += 1;
         Fate::Drop
+    }
+}
+
+/// Appends a segment that is longer than a packet may be as several.
+fn cut(octets: &[u8], mtu: u16, send: &mut Vec<Vec<u8>>) {
+    let Network::Ip(ip) = decode(LinkType::RawIp, octets).network else { return };
+    let Transport::Tcp(segment) = ip.transport() else { return };
+    let headers = ip.header.len().saturating_add(segment.header.len());
+    let most = usize::from(mtu).saturating_sub(headers).max(1);
+    let at_end = TcpFlags::FIN | TcpFlags::PSH;
+    let mut sequence = segment.sequence;
+    let mut chunks = segment.payload.chunks(most).peekable();
+    while let Some(payload) = chunks.next() {
+        let flags = match chunks.peek() {
+            Some(_) => TcpFlags(segment.flags.0 & !at_end.0),
+            None => segment.flags,
+        };
+        let packet = TcpPacket {
+            source: (ip.source, segment.source_port).into(),
+            destination: (ip.destination, segment.destination_port).into(),
+            sequence,
+            acknowledgement: segment.acknowledgement,
+            flags,
+            window: segment.window,
+            options: segment.options.as_bytes(),
+            payload,
+        };
+        send.extend(packet.build());
+        sequence = SequenceNumber(sequence.0.wrapping_add(payload.len() as u32));
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Arriving<'a> {
     /// Whether the checksum of its transport is in place. It is not where the network card will compute it, nor in packets
     /// that the kernel has put together from several.
     pub checksum_ready: bool,
+    /// Whether it stands for several segments of the wire.
+    pub offloaded: bool,
 }
 
 impl Arriving<'_> {
@@ -105,7 +107,7 @@ impl Engine {
 
     /// Takes a packet that can still be stopped. Whatever leads to a verdict has happened when this returns.
     pub(super) fn pass<'a>(&mut self, arriving: &Arriving<'a>, output: &mut dyn Output) -> Passage<'a> {
-        let Arriving { number, time, octets, original_length, checksum_ready } = *arriving;
+        let Arriving { number, time, octets, original_length, checksum_ready, .. } = *arriving;
         let statistics = &mut self.work.statistics;
         statistics.packets += 1;
         statistics.octets += octets.len() as u64;

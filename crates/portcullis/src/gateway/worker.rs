@@ -216,6 +216,7 @@ impl Worker {
                     octets: packet.data,
                     original_length,
                     checksum_ready: packet.checksum_ready,
+                    offloaded: packet.offloaded,
                 };
                 self.reporter.packet(0, packet.time, packet.data.len(), packet.original_length);
                 let fate = self.gate.packet(&arriving, &mut self.reporter, &mut self.send);
