@@ -350,7 +350,8 @@ impl Connection {
         }
         half.shown = half.shown.max(start.saturating_add(length));
         if let Some(timestamp) = timestamp {
-            half.remember(timestamp.value, start, start.saturating_add(length), context.now);
+            let end = start.saturating_add(length).saturating_add(u64::from(payload.fin));
+            half.remember(timestamp.value, start, end, context.now);
         }
         if direction == Direction::Up && !self.is_answerable(segment.sequence, length + u64::from(payload.fin)) {
             self.report(context, direction, StreamAnomaly::OutOfWindow, segment, out);
@@ -371,7 +372,8 @@ impl Connection {
         // What ends before the last acknowledgement is too old to acknowledge anything itself.
         // It cannot have acknowledged more than was sent.
         let acknowledged = half.acknowledged.min(half.offset);
-        let is_old = position.saturating_add_unsigned(length) < i64::try_from(acknowledged).unwrap_or(i64::MAX);
+        let end = position.saturating_add_unsigned(length).saturating_add_unsigned(u64::from(payload.fin));
+        let is_old = end < i64::try_from(acknowledged).unwrap_or(i64::MAX);
         let acknowledges = !windows || !is_old;
         if acknowledges {
             match self.acknowledge(context, direction, segment, out) {
