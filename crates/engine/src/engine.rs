@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis_grammar::{Dialogue, Program, Scratch};
 use portcullis_lang::Direction;
-use portcullis_policy::{Decision, PolicySet, ProtocolId};
+use portcullis_policy::{Decision, PolicySet, ProtocolId, Scans};
 use portcullis_stream::{
     EndReason, Envelope, FlowId, FlowSummary, FlowTable, GapReason, Limits, Protocol, Reassembly, StreamEvent,
     StreamEventKind, StreamEvents,
@@ -438,7 +438,8 @@ impl Engine {
         let applicable = rules.policies.applicable(protocol, &connection);
         let midstream = tracked.flow.midstream && tracked.flow.key.protocol == Protocol::Tcp;
         let dialogue = Dialogue::new(program, midstream, now.0);
-        tracked.inspection = Inspection::Dialogue(Box::new(Conversation { dialogue, applicable, rules }));
+        tracked.inspection =
+            Inspection::Dialogue(Box::new(Conversation { dialogue, applicable, scans: Scans::default(), rules }));
     }
 
     fn take_event(
@@ -555,7 +556,7 @@ impl Engine {
         if flow.verdict != Verdict::Accept {
             return;
         }
-        let Conversation { dialogue, applicable, rules } = conversation.as_mut();
+        let Conversation { dialogue, applicable, scans, rules } = conversation.as_mut();
         let Some(program) = rules.grammars.program(protocol) else { return };
         let Work { scratch, memories, decisions, statistics } = &mut self.work;
         let Some(memory) = memories.of(rules) else { return };
@@ -566,6 +567,7 @@ impl Engine {
             observe: self.settings.observe,
             policies: &rules.policies,
             applicable,
+            scans,
             memory,
             decisions,
             statistics,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_grammar::Dialogue;
 use portcullis_lang::scheme::connection_slots;
 use portcullis_lang::{Direction, Host, Place, Scope, Value};
-use portcullis_policy::{Applicable, ProtocolId};
+use portcullis_policy::{Applicable, ProtocolId, Scans};
 use portcullis_stream::{FlowId, FlowKey, Protocol};
 use portcullis_wire::Timestamp;
 
@@ -112,6 +112,8 @@ pub(crate) enum Inspection {
 pub(crate) struct Conversation {
     pub(crate) dialogue: Dialogue,
     pub(crate) applicable: Applicable,
+    /// Where it is in the streams that rules look through.
+    pub(crate) scans: Scans,
     pub(crate) rules: Arc<Rules>,
 }
 

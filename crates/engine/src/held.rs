@@ -86,9 +86,9 @@ impl Engine {
         let now = match &tracked.inspection {
             Inspection::None => 0,
             Inspection::Undecided(server) => server.capacity(),
-            Inspection::Dialogue(conversation) => {
-                size_of::<Conversation>().saturating_add(conversation.dialogue.memory())
-            }
+            Inspection::Dialogue(conversation) => size_of::<Conversation>()
+                .saturating_add(conversation.dialogue.memory())
+                .saturating_add(conversation.scans.memory()),
         };
         let now = now.saturating_add(gate).saturating_add(told);
         self.held = self.held.saturating_sub(tracked.charged).saturating_add(now);

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use portcullis_grammar::{Event, EventSink};
-use portcullis_lang::{EventId, Host, Place, Scope, Value};
-use portcullis_policy::{Action, Applicable, Decision, Memory, Occurrence, PolicySet, ProtocolId, Splice};
+use portcullis_lang::{EventId, EventKind, Host, Place, Scope, Value};
+use portcullis_policy::{Action, Applicable, Decision, Memory, Occurrence, PolicySet, ProtocolId, Scans, Splice};
 
 use crate::blocks::Blocks;
 use crate::flow::{Connection, Flow, StreamEdit, Verdict};
@@ -21,6 +21,7 @@ pub(crate) struct Judge<'a> {
     pub(crate) observe: bool,
     pub(crate) policies: &'a PolicySet,
     pub(crate) applicable: &'a Applicable,
+    pub(crate) scans: &'a mut Scans,
     pub(crate) memory: &'a mut Memory,
     pub(crate) decisions: &'a mut Vec<Decision>,
     pub(crate) statistics: &'a mut Statistics,
@@ -52,12 +53,35 @@ impl EventSink for Judge<'_> {
 impl Judge<'_> {
     fn judge(&mut self, event: &Event<'_>) {
         let occurrence = Occurrence { protocol: self.protocol, event: event.id, time: self.packet.time.0 };
-        self.decisions.clear();
-        {
-            let connection = Connection { key: &self.flow.key, protocol: self.flow.protocol_name };
-            let host = EventOfFlow { event, connection };
-            self.policies.judge(occurrence, &host, self.applicable, self.memory, self.decisions);
+        let Judge { policies, applicable, scans, memory, decisions, .. } = self;
+        let connection = Connection { key: &self.flow.key, protocol: self.flow.protocol_name };
+        let host = EventOfFlow { event, connection };
+        decisions.clear();
+        if !policies.scans(self.protocol, event.id) {
+            policies.judge(occurrence, &host, applicable, memory, decisions);
+            return self.carry_out_all(event);
         }
+        // Rules on a stream act as soon as what they look for has come.
+        let stream = policies.scan(occurrence, &host, applicable, memory, scans, decisions);
+        if let Some(id) = stream.filter(|_| !decisions.is_empty()) {
+            let mut of_stream = *event;
+            of_stream.id = id;
+            of_stream.kind = EventKind::StreamEnd;
+            self.carry_out_all(&of_stream);
+        }
+        if self.flow.verdict != Verdict::Accept {
+            return;
+        }
+        let Judge { policies, applicable, scans, memory, decisions, .. } = self;
+        let connection = Connection { key: &self.flow.key, protocol: self.flow.protocol_name };
+        let host = EventOfFlow { event, connection };
+        decisions.clear();
+        policies.judge_stream(occurrence, &host, applicable, memory, scans, decisions);
+        self.carry_out_all(event);
+    }
+
+    /// Tells of all decisions about an event, and carries them out.
+    fn carry_out_all(&mut self, event: &Event<'_>) {
         if self.observe {
             self.decisions.iter_mut().for_each(|decision| decision.observe = true);
         }

@@ -297,7 +297,7 @@ impl Parser<'_> {
             let operand = self.nested(|p| p.prefix(SUFFIX, suffixes))?;
             return self.unary(UnaryOperator::Negate, start, operand);
         }
-        if self.at_prefix("not") {
+        if self.at_prefix("not") || self.at_clause("not") && self.at_test_of_stream(1) {
             self.advance();
             let operand = self.nested(|p| p.row(TEST, suffixes))?;
             return self.unary(UnaryOperator::Not, start, operand);
@@ -331,7 +331,7 @@ impl Parser<'_> {
             }
         }
         // `contains "x"` and `matches /x/` alone are about the stream that the rule is on.
-        if least <= TEST && self.at_test_of_stream() {
+        if least <= TEST && self.at_test_of_stream(0) {
             let span = Span { end: start.start, ..start };
             let subject = Tree { expression: Expression { kind: ExpressionKind::Subject, span }, height: 1 };
             return self.test_operator(subject, suffixes);
@@ -339,14 +339,21 @@ impl Parser<'_> {
         self.primary()
     }
 
-    fn at_test_of_stream(&mut self) -> bool {
-        let next = self.second();
-        if self.at_clause("matches") {
-            return next.kind == TokenKind::Regex;
+    // Whether `contains "x"`, `contains any ...` or `matches /x/` stands behind so many tokens.
+    fn at_test_of_stream(&mut self, distance: usize) -> bool {
+        let (word, next) = (self.peek_at(distance), self.peek_at(distance + 1));
+        if word.kind != TokenKind::Word {
+            return false;
         }
-        self.at_clause("contains")
-            && (matches!(next.kind, TokenKind::Text | TokenKind::Raw)
-                || next.kind == TokenKind::Word && matches!(self.slice(next.span), "any" | "all"))
+        match self.slice(word.span) {
+            "matches" => next.kind == TokenKind::Regex,
+            "contains" => match next.kind {
+                TokenKind::Text | TokenKind::Raw => true,
+                TokenKind::Word => matches!(self.slice(next.span), "any" | "all"),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     // Whether this word is next and an operand follows: otherwise it is a name.

@@ -51,7 +51,7 @@ impl PolicySet {
             .iter()
             .map(|file| (*file, crate::syntax::parse(*file, sources.text(*file), &mut diagnostics)))
             .collect();
-        let planner = Planner::new(schemes.iter().map(|scheme| (scheme.name.as_str(), scheme.events.len())));
+        let planner = Planner::new(schemes.iter().map(Arc::as_ref));
         let mut compiler = Compiler {
             schemes,
             diagnostics,

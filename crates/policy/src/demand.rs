@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use portcullis_lang::scheme::event_slots;
 use portcullis_lang::{EventId, Formula, Place, Scope};
 
 use crate::ProtocolId;
@@ -68,6 +69,8 @@ impl EventDemand {
     fn place(&mut self, place: Place) {
         match place.scope {
             Scope::Record => self.slots.insert(place.slot),
+            // What was found in a stream is read in its chunks.
+            Scope::Event if place.slot >= event_slots::STREAM => false,
             Scope::Event => self.facts.insert(place.slot),
             Scope::Flow => self.flow.insert(place.slot),
             Scope::Connection => self.connection.insert(place.slot),
@@ -85,6 +88,23 @@ pub(crate) fn reads_connection_alone(formula: &Formula) -> bool {
         Read::Element(..) => alone = false,
     });
     alone
+}
+
+/// Whether a formula reads a place.
+pub(crate) fn reads(formula: &Formula, wanted: Place) -> bool {
+    let mut found = false;
+    walk(formula, None, &mut |read| found |= matches!(read, Read::Place(place) if place == wanted));
+    found
+}
+
+/// Whether a formula reads what was found in a stream.
+pub(crate) fn reads_found(formula: &Formula) -> bool {
+    let mut found = false;
+    walk(formula, None, &mut |read| match read {
+        Read::Place(place) => found |= place.scope == Scope::Event && place.slot >= event_slots::FOUND,
+        Read::Element(..) => {}
+    });
+    found
 }
 
 /// One thing that a formula reads.

@@ -180,7 +180,7 @@ fn field(
             diagnostics.push(
                 Diagnostic::error(Code::C17, format!("`{path}` cannot be changed"))
                     .primary(path.span, "it is computed, a number or a group, or other fields say how long it is")
-                    .help("fields that are octets of the record as they stand can be: `portcullis check --list` prints them"),
+                    .help("fields that are octets of the record as they stand can be"),
             );
             None
         }

@@ -1,7 +1,7 @@
 //! Fields that a rule reads and its event does not have, but another does (C17).
 
 use portcullis_lang::typing::{Names, Resolution, dotted};
-use portcullis_lang::{Code, Diagnostic, Diagnostics, EventType, Expression, ExpressionKind, Member, Name, Set};
+use portcullis_lang::{Code, Diagnostic, Diagnostics, EventType, Expression, ExpressionKind, Member, Name, Set, Span};
 
 use crate::names::RuleNames;
 
@@ -129,4 +129,23 @@ fn is_path(expression: &Expression) -> bool {
         ExpressionKind::Field(inner, _) => is_path(inner),
         _ => false,
     }
+}
+
+/// The regular expressions that an expression looks for in a stream, and where they stand.
+pub(crate) fn expressions_of_stream(expression: &Expression) -> Vec<(String, Span)> {
+    let mut found = Vec::new();
+    let mut todo = vec![expression];
+    while let Some(expression) = todo.pop() {
+        match &expression.kind {
+            ExpressionKind::Matches(value, pattern) => {
+                if let (ExpressionKind::Subject, ExpressionKind::Regex(text)) = (&value.kind, &pattern.kind) {
+                    found.push((text.clone(), pattern.span));
+                }
+            }
+            ExpressionKind::Binary(_, left, right) => todo.extend([left.as_ref(), right.as_ref()]),
+            ExpressionKind::Unary(_, inner) => todo.push(inner),
+            _ => {}
+        }
+    }
+    found
 }

@@ -78,6 +78,7 @@ mod names;
 mod plan;
 mod reach;
 mod rules;
+mod streams;
 pub mod syntax;
 mod testing;
 mod text;
@@ -88,9 +89,11 @@ pub use demand::{Demand, EventDemand};
 pub use limits::{
     MAX_ABOUT, MAX_ALERT_TEXT, MAX_ALERT_VALUE, MAX_BLOCK_TIME, MAX_COUNTED_KEYS, MAX_COUNTED_TIMES, MAX_EDIT_BYTES,
     MAX_EDITS, MAX_ENTRY_BYTES, MAX_KEY_BYTES, MAX_LIST_BYTES, MAX_LIST_ENTRIES, MAX_NETWORKS, MAX_POLICIES,
-    MAX_REFUSAL, MAX_RULES, MAX_STEM_BYTES, MAX_TEST_STEPS, MAX_THRESHOLD, MAX_THRESHOLD_WINDOW, MAX_TRIGGERS,
+    MAX_REFUSAL, MAX_RULES, MAX_STEM_BYTES, MAX_STREAM_EXPRESSION_BYTES, MAX_STREAM_EXPRESSIONS_BYTES,
+    MAX_STREAM_PATTERNS, MAX_TEST_STEPS, MAX_THRESHOLD, MAX_THRESHOLD_WINDOW, MAX_TRIGGERS,
 };
 pub use lists::{ListLoader, ListRequest, no_files};
 pub use memory::Memory;
 pub use plan::{Applicable, Occurrence, PolicySet, ProtocolId};
+pub use streams::{Scans, StreamCost};
 pub use testing::{Expected, PolicyTest, PolicyTestStep};

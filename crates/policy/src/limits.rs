@@ -69,3 +69,12 @@ pub const MAX_EDITS: usize = 16;
 
 /// Most octets that one `edit` puts in the place of a field.
 pub const MAX_EDIT_BYTES: usize = 4_096;
+
+/// Largest automaton of one regular expression that is looked for in a stream, in octets.
+pub const MAX_STREAM_EXPRESSION_BYTES: usize = 2 << 20;
+
+/// Largest automaton of several of them together, in octets; beyond, each has its own.
+pub const MAX_STREAM_EXPRESSIONS_BYTES: usize = 4 << 20;
+
+/// Most patterns that rules look for in one stream.
+pub const MAX_STREAM_PATTERNS: usize = 16_384;

@@ -80,6 +80,7 @@ impl RuleNames<'_> {
             "record" => matches!(kind, K::Anomaly(_) | K::ParseError | K::Gap | K::Overrun | K::Fail),
             "complete" => kind == K::StreamEnd,
             "data" => kind == K::StreamChunk,
+            "position" => kind == K::StreamEnd,
             _ => false,
         }
     }

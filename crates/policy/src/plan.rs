@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use portcullis_lang::{EventId, Formula, Host};
+use portcullis_lang::scheme::event_slots;
+use portcullis_lang::{EventId, Formula, Host, Place, ProtocolScheme, Scope, Value};
 use smallvec::SmallVec;
 
 use crate::answers::Block;
 use crate::decision::{Action, Decision, RuleId, RuleInfo, Severity};
-use crate::demand::{Demand, reads_connection_alone};
+use crate::demand::{Demand, reads, reads_connection_alone, reads_found};
 use crate::edits::{Changes, Edit};
 use crate::index::{self, FieldIndex, Hits};
 use crate::memory::{Memory, Threshold};
+use crate::streams::{Hit, Scan, Scans, StreamCost, StreamPatterns, StreamPlan};
 use crate::testing::PolicyTest;
 use crate::text::AlertText;
 
@@ -50,15 +52,23 @@ pub(crate) struct ProtocolPlan {
     ways: Vec<SmallVec<[u32; 2]>>,
     /// By [`EventId`].
     events: Vec<EventPlan>,
+    /// The streams that rules look through.
+    streams: Vec<StreamPlan>,
 }
 
 /// The rules on one event, in the order in which they are read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventPlan {
     rules: Vec<PlannedRule>,
+    /// The event, for those who are told of it.
+    name: String,
     /// Those that no index answers for.
     always: Vec<u32>,
     indexes: Vec<FieldIndex>,
+    /// What is looked for in the stream whose end the event is.
+    patterns: StreamPatterns,
+    /// The stream that the event is of, if rules look through it.
+    stream: Option<u16>,
 }
 
 /// One rule on one event. A rule on several events is planned for each of them.
@@ -72,6 +82,8 @@ pub(crate) struct PlannedRule {
     /// The condition that the index has settled when the rule is visited.
     answered: Option<usize>,
     actions: Actions,
+    /// On a stream: whether it asks what was found in it, and can act before its end.
+    early: bool,
 }
 
 /// What a rule does on one event.
@@ -148,7 +160,104 @@ impl PolicySet {
 
     /// Whether any rule is on an event: without one there is nothing to judge.
     pub fn reads(&self, protocol: ProtocolId, event: EventId) -> bool {
-        self.plan(protocol, event).is_some_and(|plan| !plan.rules.is_empty())
+        self.plan(protocol, event).is_some_and(|plan| !plan.rules.is_empty() || plan.stream.is_some())
+    }
+
+    /// Whether an event is of a stream that rules look through: then [`PolicySet::scan`] takes it first.
+    pub fn scans(&self, protocol: ProtocolId, event: EventId) -> bool {
+        self.plan(protocol, event).is_some_and(|plan| plan.stream.is_some())
+    }
+
+    /// Takes the beginning and the chunks of streams that rules look through, and adds what the rules on the stream decide
+    /// at once: where what they look for ends. Gives the event that these decisions are about, that of the stream.
+    ///
+    /// A rule acts at most once in a stream. One that could be passed over by a `pass` before it, asks for the size of the
+    /// stream, or what is *not* in it, waits for the end, which [`PolicySet::judge_stream`] takes.
+    pub fn scan(
+        &self,
+        occurrence: Occurrence,
+        host: &dyn Host,
+        applicable: &Applicable,
+        memory: &mut Memory,
+        scans: &mut Scans,
+        decisions: &mut Vec<Decision>,
+    ) -> Option<EventId> {
+        let protocol = self.protocols.get(usize::from(occurrence.protocol.0))?;
+        let number = self.plan(occurrence.protocol, occurrence.event)?.stream?;
+        let stream = protocol.streams.get(usize::from(number))?;
+        let rules = protocol.events.get(usize::from(stream.end.0))?.rules.as_slice();
+        if occurrence.event == stream.start {
+            let place = Place { scope: Scope::Event, slot: event_slots::OFFSET };
+            let offset = host.read(place).as_number().and_then(|offset| u64::try_from(offset).ok()).unwrap_or(0);
+            let asks = |rule: &PlannedRule| rule.conditions.iter().any(reads_found) && rule.applies(applicable);
+            if rules.iter().any(asks) {
+                scans.begin(number, stream, offset, rules.len());
+            }
+            return None;
+        }
+        if occurrence.event != stream.chunk {
+            return None;
+        }
+        let scan = scans.get_mut(number)?;
+        let data = host.read(Place { scope: Scope::Event, slot: event_slots::DATA });
+        let hits = scan.scan(stream, data.as_bytes()?);
+        let mut judging = Judging { time: occurrence.time, applicable, memory, decisions };
+        for together in hits.chunk_by(Hit::with) {
+            together.iter().for_each(|hit| scan.note(hit));
+            if let Some(hit) = together.first().filter(|_| !scan.closed) {
+                judge_early(rules, scan, hit, host, &mut judging);
+            }
+        }
+        Some(stream.end)
+    }
+
+    /// As [`PolicySet::judge`], for the end of a stream that rules look through.
+    pub fn judge_stream(
+        &self,
+        occurrence: Occurrence,
+        host: &dyn Host,
+        applicable: &Applicable,
+        memory: &mut Memory,
+        scans: &mut Scans,
+        decisions: &mut Vec<Decision>,
+    ) {
+        let Some(plan) = self.plan(occurrence.protocol, occurrence.event) else { return };
+        let protocol = self.protocols.get(usize::from(occurrence.protocol.0));
+        let stream = plan.stream.and_then(|number| Some((number, protocol?.streams.get(usize::from(number))?)));
+        let ended = stream.filter(|(_, stream)| stream.end == occurrence.event);
+        let scan = ended.and_then(|(number, stream)| Some((scans.take(number)?, stream)));
+        let Some((mut scan, stream)) = scan else {
+            return self.judge(occurrence, host, applicable, memory, decisions);
+        };
+        let place = Place { scope: Scope::Event, slot: event_slots::COMPLETE };
+        let complete = host.read(place) == Value::Boolean(true);
+        if complete {
+            scan.finish(stream);
+        }
+        if scan.closed {
+            return;
+        }
+        let host = scan.at_end(host, complete);
+        let mut judging = Judging { time: occurrence.time, applicable, memory, decisions };
+        let waiting = plan.rules.iter().enumerate().filter(|(number, _)| !scan.acted.has(*number));
+        for (_, rule) in waiting {
+            if rule.judge(&host, false, &mut Changes::default(), &mut judging) == Outcome::Ended {
+                return;
+            }
+        }
+    }
+
+    /// What looking through streams costs.
+    pub fn stream_costs(&self) -> Vec<StreamCost> {
+        let mut costs = Vec::new();
+        for protocol in &self.protocols {
+            for stream in &protocol.streams {
+                let Some(plan) = protocol.events.get(usize::from(stream.end.0)) else { continue };
+                let name = format!("{}.{}", protocol.name, plan.name);
+                costs.push(stream.cost(name, plan.rules.len()));
+            }
+        }
+        costs
     }
 
     /// Whether any rule changes records of a protocol, so that its connections have to be edited from their beginning.
@@ -180,7 +289,7 @@ impl PolicySet {
         // A rule has changed the record: those behind it are read for what it is now, without the look-ups.
         let (position, mut changes) = edited;
         for rule in plan.rules.get(position.saturating_add(1)..).unwrap_or_default() {
-            if rule.judge(host, false, &mut changes, &mut judging) {
+            if rule.judge(host, false, &mut changes, &mut judging) == Outcome::Ended {
                 return;
             }
         }
@@ -191,10 +300,13 @@ impl PolicySet {
         let mut demand = Demand::default();
         for (protocol, plan) in (0..).map(ProtocolId).zip(&self.protocols) {
             for (event, plan) in (0..).map(EventId).zip(&plan.events) {
-                if plan.rules.is_empty() {
+                if plan.rules.is_empty() && plan.stream.is_none() {
                     continue;
                 }
                 let demand = demand.entry(protocol, event);
+                if let Some(slot) = plan.slot_of_part() {
+                    demand.facts.insert(slot);
+                }
                 for rule in &plan.rules {
                     rule.formulas().for_each(|formula| demand.add(formula));
                 }
@@ -228,6 +340,53 @@ impl PolicySet {
     }
 }
 
+/// What came of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Its tests do not hold.
+    Fails,
+    /// They do, and the reading goes on.
+    Holds,
+    /// They do, and no further rule is read.
+    Ended,
+}
+
+/// Reads the rules on a stream where something was found in it.
+fn judge_early(rules: &[PlannedRule], scan: &mut Scan, hit: &Hit, host: &dyn Host, judging: &mut Judging<'_>) {
+    for (number, rule) in rules.iter().enumerate() {
+        if scan.acted.has(number) || !rule.applies(judging.applicable) {
+            continue;
+        }
+        if !rule.early {
+            // It may pass the stream at its end, and what stands behind it is not read then.
+            if rule.passes() {
+                return;
+            }
+            continue;
+        }
+        match rule.judge(&scan.at(hit, host), false, &mut Changes::default(), judging) {
+            Outcome::Fails => {}
+            Outcome::Holds => scan.acted.set(number),
+            Outcome::Ended => {
+                scan.closed = true;
+                return;
+            }
+        }
+    }
+}
+
+/// Whether a condition that holds while a stream goes on holds at its end too.
+fn stays(condition: &Formula) -> bool {
+    match condition {
+        Formula::And(parts) | Formula::Or(parts) => parts.iter().all(stays),
+        Formula::Not(inner) => !reads_found(inner) && stays(inner),
+        other => {
+            let event = |slot| Place { scope: Scope::Event, slot };
+            ![event_slots::SIZE, event_slots::COMPLETE].into_iter().any(|slot| reads(other, event(slot)))
+        }
+    }
+}
+
 /// What judging an event takes beside the event.
 struct Judging<'a> {
     time: i64,
@@ -244,12 +403,22 @@ impl PlannedRule {
 }
 
 impl EventPlan {
+    /// What looking through a stream reads of the event, if it is a part of one.
+    fn slot_of_part(&self) -> Option<u16> {
+        let part = self.stream.and_then(|_| self.name.rsplit('.').next())?;
+        match part {
+            "chunk" => Some(event_slots::DATA),
+            "start" => Some(event_slots::OFFSET),
+            _ => None,
+        }
+    }
+
     /// Reads the rules; up to the first that changes the record, whose position it gives.
     fn judge(&self, host: &dyn Host, judging: &mut Judging<'_>) -> Option<(usize, Changes)> {
         let mut changes = Changes::default();
         if self.indexes.is_empty() {
             for (position, rule) in self.rules.iter().enumerate() {
-                if rule.judge(host, true, &mut changes, judging) {
+                if rule.judge(host, true, &mut changes, judging) == Outcome::Ended {
                     return None;
                 }
                 if !changes.is_empty() {
@@ -275,7 +444,7 @@ impl EventPlan {
             };
             let position = next? as usize;
             let Some(rule) = self.rules.get(position) else { continue };
-            if rule.judge(host, true, &mut changes, judging) {
+            if rule.judge(host, true, &mut changes, judging) == Outcome::Ended {
                 return None;
             }
             if !changes.is_empty() {
@@ -286,12 +455,17 @@ impl EventPlan {
 }
 
 impl PlannedRule {
-    /// Adds what the rule decides. True if it has ended the reading.
+    /// Whether it applies to a flow at all.
+    fn applies(&self, applicable: &Applicable) -> bool {
+        self.gates.iter().all(|gate| applicable.has(*gate))
+    }
+
+    /// Adds what the rule decides.
     ///
     /// `looked_up`: whether the condition that the index answers was answered by it.
-    fn judge(&self, host: &dyn Host, looked_up: bool, changes: &mut Changes, judging: &mut Judging<'_>) -> bool {
+    fn judge(&self, host: &dyn Host, looked_up: bool, changes: &mut Changes, judging: &mut Judging<'_>) -> Outcome {
         let Judging { time, applicable, .. } = *judging;
-        let acts = self.gates.iter().all(|gate| applicable.has(*gate)) && {
+        let acts = self.applies(applicable) && {
             let changed = changes.on(host);
             let host = if changes.is_empty() { host } else { &changed };
             let answered = self.answered.filter(|_| looked_up);
@@ -299,7 +473,7 @@ impl PlannedRule {
             conditions.all(|(number, condition)| answered == Some(number) || condition.test(host).holds())
         };
         if !acts {
-            return false;
+            return Outcome::Fails;
         }
         let Judging { memory, decisions, .. } = judging;
         let Actions { after, alert, logs, verdict, block, edits, observe } = &self.actions;
@@ -309,7 +483,7 @@ impl PlannedRule {
         {
             let host = changes.on(host);
             if after.as_ref().is_some_and(|threshold| !memory.exceeds(threshold, &host, time)) {
-                return false;
+                return Outcome::Holds;
             }
             let mut allows = |threshold: &Threshold| memory.allows(threshold, &host, time);
             if let Some(Alert { severity, text, .. }) =
@@ -336,9 +510,14 @@ impl PlannedRule {
         }
         match verdict {
             Some(verdict) => decide(verdict.clone()),
-            None => return false,
+            None => return Outcome::Holds,
         }
-        !observe
+        if *observe { Outcome::Holds } else { Outcome::Ended }
+    }
+
+    /// Whether it ends the reading without stopping the flow.
+    fn passes(&self) -> bool {
+        matches!(self.actions.verdict, Some(Action::Pass | Action::Bypass)) && !self.actions.observe
     }
 
     /// All that it reads.
@@ -370,13 +549,18 @@ pub(crate) struct RuleOnEvent {
 }
 
 impl Planner {
-    /// Begins with protocols of these names and numbers of events.
-    pub(crate) fn new<'a>(protocols: impl IntoIterator<Item = (&'a str, usize)>) -> Planner {
-        let plan = |(name, events): (&str, usize)| ProtocolPlan {
-            name: name.into(),
+    /// Begins with these protocols.
+    pub(crate) fn new<'a>(protocols: impl IntoIterator<Item = &'a ProtocolScheme>) -> Planner {
+        let plan = |scheme: &ProtocolScheme| ProtocolPlan {
+            name: scheme.name.clone(),
             gates: Vec::new(),
             ways: Vec::new(),
-            events: vec![EventPlan::default(); events],
+            events: scheme
+                .events
+                .iter()
+                .map(|event| EventPlan { name: event.name.clone(), ..EventPlan::default() })
+                .collect(),
+            streams: Vec::new(),
         };
         let set = PolicySet { protocols: protocols.into_iter().map(plan).collect(), ..PolicySet::default() };
         Planner { set, thresholds: 0 }
@@ -420,7 +604,13 @@ impl Planner {
         }
         let plan = self.set.protocols.get_mut(usize::from(protocol.0));
         if let Some(plan) = plan.and_then(|plan| plan.events.get_mut(usize::from(event.0))) {
-            plan.rules.push(PlannedRule { info, gates, conditions, answered: None, actions });
+            // What is asked of the stream as a whole becomes what was found in it; the rule was checked for it.
+            conditions.iter_mut().for_each(|condition| {
+                plan.patterns.take(condition);
+            });
+            let mut rule = PlannedRule { info, gates, conditions, answered: None, actions, early: false };
+            rule.early = !rule.passes() && rule.conditions.iter().any(reads_found) && rule.formulas().all(stays);
+            plan.rules.push(rule);
         }
     }
 
@@ -430,6 +620,7 @@ impl Planner {
             let rules = protocol.events.iter().flat_map(|event| &event.rules);
             let ways: BTreeSet<_> = rules.map(|rule| rule.gates.clone()).collect();
             protocol.ways = ways.into_iter().collect();
+            protocol.find_streams();
         }
         for plan in self.set.protocols.iter_mut().flat_map(|protocol| &mut protocol.events) {
             let conditions: Vec<&[Formula]> = plan.rules.iter().map(|rule| rule.conditions.as_slice()).collect();
@@ -442,6 +633,31 @@ impl Planner {
             plan.always = unanswered.map(|(position, _)| position).collect();
         }
         self.set
+    }
+}
+
+impl ProtocolPlan {
+    /// Makes the automata of the streams that rules look through.
+    fn find_streams(&mut self) {
+        let find = |name: String| self.events.iter().position(|event| event.name == name);
+        let mut found = Vec::new();
+        for (end, event) in self.events.iter().enumerate().filter(|(_, event)| !event.patterns.is_empty()) {
+            let parts = (find(format!("{}.start", event.name)), find(format!("{}.chunk", event.name)));
+            if let (Some(start), Some(chunk)) = parts {
+                found.push([start, chunk, end]);
+            }
+        }
+        for events in found {
+            let Ok(number) = u16::try_from(self.streams.len()) else { return };
+            let [Ok(start), Ok(chunk), Ok(end)] = events.map(u16::try_from) else { return };
+            let Some(patterns) = self.events.get(usize::from(end)).map(|event| event.patterns.clone()) else { return };
+            self.streams.push(patterns.plan(EventId(start), EventId(chunk), EventId(end)));
+            for event in events {
+                if let Some(event) = self.events.get_mut(event) {
+                    event.stream = Some(number);
+                }
+            }
+        }
     }
 }
 

@@ -4,20 +4,23 @@ use std::sync::Arc;
 
 use portcullis_lang::typing::{Absence, Checker, Facts, Typed};
 use portcullis_lang::{
-    Code, Diagnostic, Diagnostics, EventId, EventType, Expression, Formula, ProtocolScheme, Template, TemplatePart,
-    Type,
+    Code, Diagnostic, Diagnostics, EventId, EventKind, EventType, Expression, Formula, ProtocolScheme, Template,
+    TemplatePart, Type,
 };
 use smallvec::SmallVec;
 
 use crate::answers;
 use crate::decision::RuleInfo;
+use crate::demand;
 use crate::edits;
 use crate::events::{self, Protocol};
 use crate::fields;
+use crate::limits::MAX_STREAM_EXPRESSION_BYTES;
 use crate::memory::Threshold;
 use crate::names::{NamedSets, RuleNames};
 use crate::plan::{Actions, Alert, Planner, RuleOnEvent};
 use crate::reach::{Candidate, Reach};
+use crate::streams::{self, STREAM, StreamPatterns};
 use crate::syntax::{self, PolicyItem, RuleItem, Trigger, VerdictClause};
 use crate::text::{AlertPart, AlertText, plain};
 
@@ -163,8 +166,14 @@ fn on_event(
     let mut conditions = Vec::new();
     for test in trigger.when.iter().chain(&rule.when) {
         let formula = fields::are_of_event(test, &names, diagnostics)
-            .then(|| Checker::new(&names, diagnostics).condition(test, &mut facts))
-            .flatten();
+            .then(|| {
+                let checker = Checker::new(&names, diagnostics);
+                // `contains "x"` alone is about the stream.
+                let mut checker = if event.kind == EventKind::StreamEnd { checker.about(stream()) } else { checker };
+                checker.condition(test, &mut facts)
+            })
+            .flatten()
+            .filter(|formula| whole_stream(test, formula, diagnostics));
         match formula {
             Some(formula) => conditions.push(formula),
             // What stands behind is read without knowing what this test would have told, and would be reported in vain.
@@ -210,6 +219,46 @@ fn on_event(
         }
     }
     sound.then_some((conditions, actions))
+}
+
+/// The content of a stream, as what `contains` and `matches` are about.
+fn stream() -> Typed {
+    Typed {
+        formula: Formula::Place(STREAM),
+        kind: Type::Text { max: u32::MAX },
+        optional: false,
+        fallible: false,
+        subject: None,
+        found: None,
+    }
+}
+
+/// Whether what a condition asks of a stream can be told while it flows through.
+fn whole_stream(test: &Expression, formula: &Formula, diagnostics: &mut Diagnostics) -> bool {
+    if !demand::reads(formula, STREAM) {
+        return true;
+    }
+    let mut patterns = StreamPatterns::default();
+    if !patterns.take(&mut formula.clone()) {
+        diagnostics.push(
+            Diagnostic::error(Code::C11, "of a stream only `contains` and `matches` can be asked")
+                .primary(test.span, "")
+                .help("`matches /^.../` looks at its beginning, `matches /...$/` at its end"),
+        );
+        return false;
+    }
+    for (text, span) in fields::expressions_of_stream(test) {
+        if !streams::expression_fits(&text) {
+            diagnostics.push(
+                Diagnostic::error(Code::S5, "this regular expression is too large for a stream")
+                    .primary(span, format!("more than {} KB as an automaton", MAX_STREAM_EXPRESSION_BYTES >> 10))
+                    .note("it is stepped over every octet, so that nothing of the stream has to be held")
+                    .help("lower the numbers of its repetitions, or look for a text in it with `contains`"),
+            );
+            return false;
+        }
+    }
+    true
 }
 
 fn counted(

@@ -324,3 +324,23 @@ fn independent_errors_are_all_reported() {
 "#,
     );
 }
+
+#[test]
+fn what_streams_cannot_be_asked() {
+    rule_says(
+        "stream_that_starts_with",
+        &[Code::S1],
+        "        on smtp.content\n        when contains \"a\" == true\n        drop",
+    );
+    rule_says(
+        "stream_test_of_record",
+        &[Code::C11],
+        "        on smtp.command\n        when contains \"a\"\n        drop",
+    );
+    rule_says(
+        "stream_expression_too_large",
+        &[Code::S5],
+        "        on smtp.content\n        when matches /a.{60}b.{60}c/\n        drop",
+    );
+    rule_says("position_of_record", &[Code::C1], "        on smtp.command\n        log \"{position}\"");
+}

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use portcullis_engine::Settings;
 use portcullis_grammar::{CostCard, describe};
 use portcullis_lang::{Diagnostics, ProtocolScheme, Sources, render_json};
+use portcullis_policy::StreamCost;
 
 use crate::grammars::{self, GrammarChoice, NamedText};
 use crate::messages::{self, FileError};
@@ -92,7 +93,21 @@ impl Check<'_> {
         let name = text.name.clone();
         let mut sources = Sources::new();
         match policies::compile(&mut sources, vec![text], &self.schemes) {
-            Ok(compiled) => self.report(&name, &compiled.warnings, &sources),
+            Ok(compiled) => {
+                self.report(&name, &compiled.warnings, &sources)?;
+                if self.task.cost && !self.task.json {
+                    let mut out = std::io::stdout().lock();
+                    for cost in compiled.policies.stream_costs() {
+                        let StreamCost { stream, texts, expressions, automata, steps, per_flow } = cost;
+                        writeln!(
+                            out,
+                            "  stream {stream}: {texts} texts and {expressions} regular expressions, automata of {automata} octets, \
+                             {steps} steps an octet, {per_flow} octets a flow"
+                        )?;
+                    }
+                }
+                Ok(())
+            }
             Err(diagnostics) => self.report(&name, &diagnostics, &sources),
         }
     }
