@@ -69,6 +69,7 @@ impl Line {
             octets,
             original_length: octets.len(),
             checksum_ready,
+            offloaded: false,
         };
         let mut own = Vec::new();
         let fate = self.gate.packet(&arriving, &mut Nobody, &mut own);
