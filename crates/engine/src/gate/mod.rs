@@ -32,6 +32,7 @@ use portcullis_wire::{
     IpPacket, LinkType, Network, SequenceNumber, TcpFlags, TcpPacket, TcpSegment, Timestamp, Transport, decode,
 };
 
+use crate::blocks::Blocks;
 use crate::bounds::WhenMet;
 use crate::engine::{Engine, Settings};
 use crate::flow::Verdict;
@@ -159,6 +160,13 @@ impl Gate {
     /// The flow of the last packet, if it has one.
     pub fn last_flow(&self) -> Option<FlowId> {
         self.last
+    }
+
+    /// Shares the addresses that are blocked with other gates; see [`Engine::share_blocks`].
+    #[must_use]
+    pub fn sharing(mut self, blocks: &Blocks) -> Gate {
+        self.engine.share_blocks(blocks);
+        self
     }
 
     /// Takes other grammars and policies; see [`Engine::replace_rules`].

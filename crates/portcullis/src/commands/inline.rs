@@ -10,7 +10,7 @@ use anyhow::Context;
 use portcullis_capture::Injector;
 use portcullis_capture::queue::{self, QueueSettings};
 use portcullis_capture::sandbox::{self, Identity, SandboxSettings};
-use portcullis_engine::{Failure, Gate, Grammars};
+use portcullis_engine::{Blocks, Failure, Gate, Grammars};
 use portcullis_report::{FileSink, Sink, StdoutSink};
 
 use crate::arguments::SandboxChoice;
@@ -58,12 +58,15 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
     let evidence =
         task.evidence.as_deref().map(|folder| EvidenceWriter::start(folder, task.evidence_quota)).transpose()?;
     let (mut desks, mut pulses, mut workers) = (Vec::new(), Vec::new(), Vec::new());
+    // An address that is blocked in one queue is blocked in all.
+    let blocks = Blocks::default();
     for (number, queue, injector) in doors {
         let name = format!("queue {number}");
         let (desk, pulse) = (Arc::new(Desk::default()), Pulse::default());
         let worker = Worker::new(
             queue,
-            Gate::new(Arc::clone(&grammars), Arc::clone(&policies), settings.clone(), task.gate.clone()),
+            Gate::new(Arc::clone(&grammars), Arc::clone(&policies), settings.clone(), task.gate.clone())
+                .sharing(&blocks),
             reporter(writer.as_ref(), &grammars, evidence.is_some()),
             injector,
             evidence.as_ref().and_then(EvidenceWriter::keeper),
