@@ -264,6 +264,12 @@ policy gate for smtp {
         alert high "mail from {sender.domain}"
         refuse "550 5.7.1 sender refused by the gate"
     }
+    rule marker id 1702 {
+        on smtp.content
+        when contains "PROJECT-NIGHTFALL"
+        alert high "confidential text leaves"
+        refuse "550 5.7.1 content refused by the gate"
+    }
 }
 "#,
         );
@@ -273,12 +279,16 @@ policy gate for smtp {
         send(outside, local, &mail, &["--mail-from", "x@banned.test"]);
         assert!(client.logs("sender refused by the gate"), "{}\n{}", client.log(), gate.log());
         assert!(client.logs("status=bounced"), "{}", client.log());
+        // A marker in the last line of a large mail: the server has not got its end.
+        let marked = format!("{mail}{}PROJECT-NIGHTFALL\r\n", "a line of a large mail\r\n".repeat(20_000));
+        send(outside, local, &marked, &[]);
+        assert!(client.logs("content refused by the gate"), "{}\n{}", client.log(), gate.log());
         send(outside, local, &mail, &[]);
         let mails = server.wait_for_mails(1);
         assert_eq!(mails.len(), 1, "{}", server.log());
         assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()));
         let counters = gate.counters();
-        assert_eq!(number(&counters, &["flows", "refused"]), 1, "{counters}");
+        assert_eq!(number(&counters, &["flows", "refused"]), 2, "{counters}");
         assert_eq!(counters["packets"]["reconciled"], true, "{counters}");
         let refused: Vec<_> = gate.records("gate");
         assert!(refused.iter().all(|record| record["gate"]["action"] == "refused"), "{refused:?}");
