@@ -56,6 +56,10 @@ impl Judge<'_> {
         let Judge { policies, applicable, scans, memory, decisions, .. } = self;
         let connection = Connection { key: &self.flow.key, protocol: self.flow.protocol_name };
         let host = EventOfFlow { event, connection };
+        if self.output.explains() {
+            let readings = policies.readings(self.protocol, event.id, &host, applicable);
+            self.output.readings(self.flow, &self.packet, event, &readings);
+        }
         decisions.clear();
         if !policies.scans(self.protocol, event.id) {
             policies.judge(occurrence, &host, applicable, memory, decisions);

@@ -1,8 +1,10 @@
 //! Where the engine's findings go.
 
+use std::sync::Arc;
+
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId};
-use portcullis_policy::{Decision, RuleInfo};
+use portcullis_policy::{Decision, Reading, RuleInfo};
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::{LinkType, Timestamp, WireAnomaly};
 
@@ -83,6 +85,21 @@ pub trait Output {
 
     /// Whether [`Output::event`] does anything with an event; what nobody reads is not made.
     fn wants(&self, flow: &Flow, event: EventId) -> bool;
+
+    /// Whether somebody asks why rules decide as they do, so that [`Output::readings`] is told.
+    fn explains(&self) -> bool {
+        false
+    }
+
+    /// What the tests of each rule on an event come to, in the order in which rules are read.
+    fn readings(
+        &mut self,
+        _flow: &Flow,
+        _packet: &PacketInfo<'_>,
+        _event: &Event<'_>,
+        _readings: &[(Arc<RuleInfo>, Reading)],
+    ) {
+    }
 
     /// A rule has decided something about an event.
     fn judgement(&mut self, flow: &Flow, packet: &PacketInfo<'_>, event: &Event<'_>, judgement: &Judgement<'_>);

@@ -82,6 +82,7 @@ mod streams;
 pub mod syntax;
 mod testing;
 mod text;
+mod trace;
 
 pub use compile::Compiled;
 pub use decision::{Action, Decision, FlowEnd, RuleId, RuleInfo, Severity, Splice};
@@ -97,3 +98,4 @@ pub use memory::Memory;
 pub use plan::{Applicable, Occurrence, PolicySet, ProtocolId};
 pub use streams::{Scans, StreamCost};
 pub use testing::{Expected, PolicyTest, PolicyTestStep};
+pub use trace::Reading;

@@ -335,6 +335,11 @@ impl PolicySet {
         &self.tests
     }
 
+    /// The rules on an event, in the order in which they are read.
+    pub(crate) fn planned(&self, protocol: ProtocolId, event: EventId) -> &[PlannedRule] {
+        self.plan(protocol, event).map_or(&[], |plan| plan.rules.as_slice())
+    }
+
     fn plan(&self, protocol: ProtocolId, event: EventId) -> Option<&EventPlan> {
         self.protocols.get(usize::from(protocol.0))?.events.get(usize::from(event.0))
     }
@@ -456,7 +461,7 @@ impl EventPlan {
 
 impl PlannedRule {
     /// Whether it applies to a flow at all.
-    fn applies(&self, applicable: &Applicable) -> bool {
+    pub(crate) fn applies(&self, applicable: &Applicable) -> bool {
         self.gates.iter().all(|gate| applicable.has(*gate))
     }
 

@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Rules(RulesArguments),
     /// Say what this machine lacks for `inline`, and how to mend it
     Doctor(DoctorArguments),
+    /// Tell what happened in the flows of a capture, and why
+    Explain(ExplainArguments),
     /// Check grammars and policies, and say what is wrong with them
     Check(CheckArguments),
     /// Bring grammars into the common layout
@@ -140,6 +142,36 @@ pub(crate) struct ReadArguments {
     /// What becomes of flows that meet a bound which lets something escape inspection, unless --on-limit says it
     #[arg(long, value_enum, default_value_t = FailureChoice::Open, value_name = "CHOICE")]
     pub(crate) on_failure: FailureChoice,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+}
+
+/// Tell what happened in the flows of a capture, and why: states, records with their fields, what the tests of each rule came
+/// to, what was decided.
+///
+/// Evidence that a gate has kept is such a capture.
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArguments {
+    /// Capture files; `-` is standard input
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) captures: Vec<PathBuf>,
+
+    /// Only this flow: the `flow_id` of its records, or a part of its addresses and ports
+    #[arg(long, value_name = "FLOW")]
+    pub(crate) flow: Option<String>,
+
+    /// Policy to judge by: a file, the name of a shipped one, or `none` [default: all shipped ones that only alert]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: Vec<PathBuf>,
+
+    /// Take all grammars from a folder instead of the shipped ones
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) grammars: Option<PathBuf>,
+
+    /// Whose reading of overlapping TCP segments is taken: linux (the default), windows, bsd, first or last
+    #[arg(long, value_name = "RECEIVER", default_value = "linux", hide_default_value = true, value_parser = reassembly)]
+    pub(crate) reassembly: Reassembly,
 
     #[command(flatten)]
     pub(crate) limits: LimitArguments,

@@ -10,6 +10,8 @@ pub(crate) mod doctor;
 
 pub(crate) mod live;
 
+pub(crate) mod story;
+
 pub(crate) mod check;
 pub(crate) mod explain;
 

@@ -19,6 +19,7 @@ mod plan;
 mod policies;
 mod read;
 mod shipped;
+mod trace;
 
 use std::io;
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ fn run(plan: &Plan) -> anyhow::Result<Outcome> {
         Task::Rules(task) => commands::rules::run(task),
         Task::Doctor(task) => commands::doctor::run(task),
         Task::Check(task) => commands::check::run(task, plan.colour),
+        Task::Story(task) => commands::story::run(task, plan.colour),
         Task::Explain(code) => commands::explain::run(*code),
         Task::Format(task) => commands::format::run(task, plan.colour),
         Task::Graph(task) => commands::graph::run(task, plan.colour),

@@ -49,6 +49,7 @@ pub(crate) enum Task {
     Rules(RulesTask),
     Doctor(DoctorTask),
     Check(CheckTask),
+    Story(Box<StoryTask>),
     Explain(Code),
     Format(FormatTask),
     Graph(GraphTask),
@@ -74,6 +75,18 @@ pub(crate) struct ReadTask {
     pub(crate) screen: bool,
     /// Whether somebody looks at standard error while the work is done.
     pub(crate) progress: bool,
+}
+
+/// `portcullis explain`
+#[derive(Debug)]
+pub(crate) struct StoryTask {
+    pub(crate) captures: Vec<PathBuf>,
+    /// Its number in records, or a part of its addresses; nothing: all flows.
+    pub(crate) flow: Option<String>,
+    pub(crate) grammars: GrammarChoice,
+    pub(crate) policies: PolicyChoice,
+    pub(crate) settings: Settings,
+    pub(crate) limits: LimitArguments,
 }
 
 /// `portcullis inline`
@@ -222,6 +235,14 @@ impl Plan {
                 let set_up = set_up(setup);
                 Task::Doctor(DoctorTask { purpose: Purpose { set_up, queues: queue, records: eve, backend }, json })
             }
+            Command::Explain(explain) => Task::Story(Box::new(StoryTask {
+                captures: explain.captures,
+                flow: explain.flow,
+                grammars: GrammarChoice::new(explain.grammars),
+                policies: PolicyChoice::new(explain.policy),
+                settings: Settings { reassembly: explain.reassembly, ..Settings::default() },
+                limits: explain.limits,
+            })),
             Command::Check(CheckArguments { explain: Some(code), .. }) => Task::Explain(code),
             Command::Check(check) => Task::Check(CheckTask {
                 files: check.files,

@@ -5,10 +5,12 @@
 //! | `messages` | what is said of wrong arguments, captures and files, in snapshots |
 //! | `reading` | `read`: records, the screen, exit statuses, sources |
 //! | `languages` | `check`, `fmt`, `graph`, `test`, `generate` |
+//! | `explaining` | `explain` |
 //! | `limits` | bounds and timeouts: `--limit` and its like, `limits`, `check --cost` |
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
+mod explaining;
 mod languages;
 mod limits;
 mod messages;

@@ -1,0 +1,49 @@
+//! `portcullis explain`: flows as stories.
+
+use portcullis_tests::portcullis;
+use serde_json::Value;
+
+use crate::{of_type, records};
+
+#[test]
+fn a_flow_is_told_with_its_states_records_rules_and_decisions() {
+    let run = portcullis(["explain", "pcaps/demo.pcap", "--policy", "smtp", "--flow", "10.25.0.4"]);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert_eq!(run.stdout.lines().filter(|line| line.starts_with("flow ")).count(), 1, "{}", run.stdout);
+    for part in [
+        "-- data_transmission",
+        "client smtp.command indent=\"\" verb=\"MAIL\"",
+        "sender.address=\"spammer@banned.example\"",
+        "rule 1001 smtp/banned_sender holds",
+        "=> rule 1001: alert high \"mail from banned domain banned.example\"",
+        "rules that do not: 1001 (test 1)",
+        "complete=true",
+        "verdict accept",
+    ] {
+        assert!(run.stdout.contains(part), "{part:?} is not in\n{}", run.stdout);
+    }
+    // A record's flow_id names the same flow.
+    let read = portcullis(["read", "pcaps/demo.pcap", "--policy", "smtp", "--eve", "-"]);
+    let all = records(&read);
+    let alerts = of_type(&all, "alert");
+    let alert =
+        alerts.iter().find(|alert| alert["alert"]["signature_id"] == 1001).map(|alert| alert["flow_id"].clone());
+    let id = alert.as_ref().and_then(Value::as_u64).unwrap().to_string();
+    let by_id = portcullis(["explain", "pcaps/demo.pcap", "--policy", "smtp", "--flow", &id]);
+    assert_eq!(by_id.stdout, run.stdout);
+}
+
+#[test]
+fn what_a_rule_refuses_ends_the_story() {
+    let run = portcullis(["explain", "pcaps/demo.pcap", "--policy", "smtp-strict"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let refused = run.stdout.lines().filter(|line| line.contains("-- end") && line.contains("verdict refuse \"5"));
+    assert_eq!(refused.count(), 1, "{}", run.stdout);
+}
+
+#[test]
+fn a_flow_that_is_not_there_is_said() {
+    let run = portcullis(["explain", "pcaps/demo.pcap", "--flow", "203.0.113.9"]);
+    assert_eq!(run.status, 2);
+    assert!(run.stderr.contains("no flow is \"203.0.113.9\": name it by the flow_id"), "{}", run.stderr);
+}
