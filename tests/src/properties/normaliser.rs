@@ -110,8 +110,12 @@ struct Gateway {
 /// What is known of a flow from outside.
 #[derive(Default)]
 struct Followed {
-    /// Whether a SYN was let through: without one it is joined wherever it is.
+    /// Whether it was there before.
+    midstream: bool,
+    /// Whether the client's SYN was let through: without it the flow is joined wherever it is.
     greeted: bool,
+    /// Whether a SYN-ACK was let through too: until then a side that has said nothing has nothing to be acknowledged.
+    answered: bool,
     sides: [Side; 2],
 }
 
@@ -229,8 +233,9 @@ impl Gateway {
     fn follow(&mut self, events: &StreamEvents<'_>) {
         for StreamEvent { flow, kind } in events {
             match kind {
-                StreamEventKind::Started { .. } => {
-                    assert!(self.flows.insert(*flow, Followed::default()).is_none(), "started twice");
+                StreamEventKind::Started { midstream, .. } => {
+                    let followed = Followed { midstream: *midstream, ..Followed::default() };
+                    assert!(self.flows.insert(*flow, followed).is_none(), "started twice");
                     if self.withholds {
                         self.table.withhold_out_of_order(*flow);
                     }
@@ -243,7 +248,7 @@ impl Gateway {
                 }
                 StreamEventKind::Gap { direction, offset, length, .. } => {
                     let followed = self.flows.get_mut(flow).expect("an event of a flow that started");
-                    assert!(!followed.greeted, "a gap in a flow that was seen from its beginning");
+                    assert!(followed.is_joined(), "a gap in a flow that was seen from its beginning");
                     let side = &mut followed.sides[direction.index()];
                     assert_eq!(*offset, side.reported.len() as u64, "a hole or an overlap");
                     assert!(*length < 1 << 20, "a gap of {length}");
@@ -281,7 +286,9 @@ impl Gateway {
         if flags.contains(TcpFlags::SYN) {
             assert!(segment.payload.is_empty(), "data on a SYN");
             assert!(!flags.contains(TcpFlags::FIN) && !flags.contains(TcpFlags::RST));
-            self.flows.get_mut(&flow).expect("a flow that started").greeted = true;
+            let followed = self.flows.get_mut(&flow).expect("a flow that started");
+            followed.greeted |= !flags.contains(TcpFlags::ACK);
+            followed.answered |= followed.greeted && flags.contains(TcpFlags::ACK);
             return;
         }
         if flags.contains(TcpFlags::RST) {
@@ -313,7 +320,7 @@ impl Gateway {
         let acknowledgement = self.position(flow, direction.other(), segment.acknowledgement);
         let end = position + i64::try_from(segment.payload.len()).expect("a short segment");
         let followed = self.flows.get_mut(&flow).expect("a flow that started");
-        let midstream = !followed.greeted;
+        let midstream = followed.is_joined();
         // Nobody looks at the acknowledgement of a segment that lies behind.
         let acknowledged = followed.sides[direction.index()].acknowledged;
         let is_old = usize::try_from(end).map_or(true, |end| end < acknowledged);
@@ -364,6 +371,13 @@ impl Gateway {
         self.follow(&events);
         assert!(self.flows.is_empty() && self.table.is_empty());
         assert_eq!(self.table.memory(), 0);
+    }
+}
+
+impl Followed {
+    /// Whether packets of either side may have gone past before it was seen.
+    fn is_joined(&self) -> bool {
+        self.midstream || !self.greeted || !self.answered
     }
 }
 
