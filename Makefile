@@ -10,7 +10,7 @@ CASES ?= 10000
 # For `make bench`: the size of the capture.
 MEGABYTES ?= 200
 
-.PHONY: demo test bench fuzz evasion prepare lint doc build
+.PHONY: demo test bench bench-inline fuzz evasion prepare lint doc build
 
 demo: build
 	@echo
@@ -34,6 +34,13 @@ test: prepare lint doc
 bench: build
 	$(CARGO) build --release --locked -p portcullis-tests --bin generate_capture
 	@tests/bench.sh $(TARGET) $(MEGABYTES)
+
+# As root: mails per second through a gateway, beside plain forwarding and a program that accepts everything.
+bench-inline: build
+	@tests/prepare.sh $(NETWORK)
+	$(CARGO) build --release --locked -p portcullis-tests --bin mail_load
+	$(CARGO) build --release --locked -p portcullis-capture --example accept_all
+	@tests/bench-inline.sh $(TARGET)
 
 fuzz:
 	@tests/prepare.sh g++

@@ -1,0 +1,144 @@
+//! A server that takes mail, and clients that send as much as they can: for `make bench-inline`.
+//!
+//!     mail_load sink ADDRESS:PORT
+//!     mail_load send ADDRESS:PORT CLIENTS SECONDS OCTETS
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+const USAGE: &str = "usage: mail_load sink ADDRESS:PORT | mail_load send ADDRESS:PORT CLIENTS SECONDS OCTETS";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["sink", place] => sink(place),
+        ["send", place, clients, seconds, octets] => match (clients.parse(), seconds.parse(), octets.parse()) {
+            (Ok(clients), Ok(seconds), Ok(octets)) => send(place, clients, Duration::from_secs(seconds), octets),
+            _ => Err(std::io::Error::other(USAGE)),
+        },
+        _ => Err(std::io::Error::other(USAGE)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn sink(place: &str) -> std::io::Result<()> {
+    for stream in TcpListener::bind(place)?.incoming().flatten() {
+        std::thread::spawn(move || serve(stream));
+    }
+    Ok(())
+}
+
+fn serve(stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut input = BufReader::with_capacity(64 << 10, stream.try_clone()?);
+    let mut output = stream;
+    let mut line = Vec::new();
+    output.write_all(b"220 sink.example ESMTP\r\n")?;
+    loop {
+        line.clear();
+        if input.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        match line.get(..4).map(<[u8]>::to_ascii_uppercase).as_deref() {
+            Some(b"EHLO") => output.write_all(b"250-sink.example\r\n250 8BITMIME\r\n")?,
+            Some(b"QUIT") => return output.write_all(b"221 bye\r\n"),
+            Some(b"DATA") => {
+                output.write_all(b"354 go\r\n")?;
+                loop {
+                    line.clear();
+                    if input.read_until(b'\n', &mut line)? == 0 {
+                        return Ok(());
+                    }
+                    if line == b".\r\n" {
+                        break;
+                    }
+                }
+                output.write_all(b"250 2.0.0 queued\r\n")?;
+            }
+            _ => output.write_all(b"250 ok\r\n")?,
+        }
+    }
+}
+
+/// Each client sends one mail a connection, as fast as it is answered, until the time is over.
+fn send(place: &str, clients: usize, time: Duration, octets: usize) -> std::io::Result<()> {
+    let line = "a line of a mail of some length, as they are written by people and programs\r\n";
+    let body = format!("Subject: load\r\n\r\n{}.\r\n", line.repeat(octets / line.len()));
+    let end = Instant::now() + time;
+    let began = Instant::now();
+    let times: Vec<Vec<Duration>> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..clients)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut times = Vec::new();
+                    while Instant::now() < end {
+                        let one = Instant::now();
+                        if let Err(error) = mail(place, &body) {
+                            eprintln!("a mail failed: {error}");
+                            std::thread::sleep(Duration::from_millis(10));
+                            continue;
+                        }
+                        times.push(one.elapsed());
+                    }
+                    times
+                })
+            })
+            .collect();
+        clients.into_iter().filter_map(|client| client.join().ok()).collect()
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    let mut all: Vec<Duration> = times.into_iter().flatten().collect();
+    all.sort_unstable();
+    let at = |part: usize| all.get(all.len().saturating_sub(1) * part / 100).copied().unwrap_or_default();
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    println!(
+        "{:.0} mails/s, p50 {:.2} ms, p99 {:.2} ms",
+        all.len() as f64 / seconds,
+        milliseconds(at(50)),
+        milliseconds(at(99))
+    );
+    Ok(())
+}
+
+fn mail(place: &str, body: &str) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(place)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut input = BufReader::new(stream.try_clone()?);
+    expect(&mut input, "220")?;
+    for (said, code) in [
+        ("EHLO load.example\r\n", "250"),
+        ("MAIL FROM:<a@load.example>\r\n", "250"),
+        ("RCPT TO:<b@sink.example>\r\n", "250"),
+        ("DATA\r\n", "354"),
+        (body, "250"),
+        ("QUIT\r\n", "221"),
+    ] {
+        stream.write_all(said.as_bytes())?;
+        expect(&mut input, code)?;
+    }
+    Ok(())
+}
+
+fn expect(input: &mut BufReader<TcpStream>, code: &str) -> std::io::Result<()> {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        input.read_line(&mut line)?;
+        if !line.starts_with(code) {
+            return Err(std::io::Error::other(format!("{code} was expected, and came {line:?}")));
+        }
+        if line.as_bytes().get(3) != Some(&b'-') {
+            return Ok(());
+        }
+    }
+}
