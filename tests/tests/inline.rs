@@ -368,13 +368,15 @@ s.settimeout(2); say(b"MAIL FROM:<a${run}@outside.test>\r\n"); wait()
 }
 
 /// Four sessions at once, each with a mail of 50 MB, while something happens to the gate; every mail arrives once.
-fn under_load(what: impl FnOnce(&mut Gate<'_>)) {
+fn under_load(more: &[&str], what: impl FnOnce(&mut Gate<'_>)) {
     with_hosts(Offloads::On, |line, inside, outside| {
         let address: IpAddr = line.addresses.server_v4(0).into();
         let settings = [("message_size_limit", "200000000"), ("mailbox_size_limit", "0")];
         let postfix = inside.postfix(address, &settings);
         // The strict policy drops what it cannot follow, and so the rest of a mail whose beginning nobody saw.
-        let mut gate = Gate::start(&line.gateway, &["--mode", "enforce", "--policy", &policy("smtp.policy")]);
+        let lenient = policy("smtp.policy");
+        let arguments = ["--mode", "enforce", "--policy", &lenient];
+        let mut gate = Gate::start(&line.gateway, &[&arguments[..], more].concat());
         let (mail, text) = mail(850_000);
         let file = outside.write("mail.eml", &mail).display().to_string();
         let url = format!("smtp://{address}");
@@ -396,12 +398,33 @@ fn under_load(what: impl FnOnce(&mut Gate<'_>)) {
         let mails = postfix.wait_for_mails(4);
         assert_eq!(mails.len(), 4, "{}", gate.log());
         assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()), "a body was changed on its way");
+        let counters = gate.counters();
+        assert_eq!(counters["packets"]["reconciled"], true, "{counters}");
+        if more.contains(&"--receive-buffer") {
+            let uninspected = number(&counters, &["packets", "uninspected"]);
+            println!("{uninspected} of {} packets were not inspected", number(&counters, &["packets", "seen"]));
+            let alerted = gate.records("alert").iter().any(|alert| alert["alert"]["signature_id"] == 1);
+            assert!(uninspected > 0 && alerted, "{counters}\n{}", gate.log());
+        }
+    });
+}
+
+#[test]
+fn a_gate_that_is_overrun_lets_mail_pass_and_says_so() {
+    // A buffer in which next to nothing has room, and a worker that does not come round for a while.
+    under_load(&["--receive-buffer", "2048"], |gate| {
+        for _ in 0..4 {
+            gate.process().signal("STOP");
+            std::thread::sleep(Duration::from_millis(150));
+            gate.process().signal("CONT");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     });
 }
 
 #[test]
 fn a_gate_that_is_killed_loses_no_mail() {
-    under_load(|gate| {
+    under_load(&[], |gate| {
         gate.process().signal("KILL");
         gate.process().wait(Duration::from_secs(5));
         std::thread::sleep(Duration::from_millis(300));
@@ -411,7 +434,7 @@ fn a_gate_that_is_killed_loses_no_mail() {
 
 #[test]
 fn a_gate_that_stands_still_is_ended_in_time() {
-    under_load(|gate| {
+    under_load(&[], |gate| {
         gate.process().signal("STOP");
         let stopped = Instant::now();
         assert!(until(Duration::from_secs(6), || !gate.process().runs()), "nobody has ended it");
@@ -422,7 +445,7 @@ fn a_gate_that_stands_still_is_ended_in_time() {
 
 #[test]
 fn rules_are_loaded_again_under_load_and_broken_ones_are_not() {
-    under_load(|gate| {
+    under_load(&[], |gate| {
         for _ in 0..5 {
             assert_eq!(gate.ask("reload")["reloaded"], true, "{}", gate.log());
             std::thread::sleep(Duration::from_millis(200));
