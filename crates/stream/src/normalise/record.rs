@@ -261,21 +261,20 @@ impl Half {
         copy
     }
 
-    /// Whether a segment with so many octets lies beyond what its receiver has ever allowed. That holds for what comes
-    /// next, too, but for the one octet of a probe: else anybody could fill the record with what no receiver takes.
-    ///
-    /// Not `strictly`, nothing does: what the receiver has allowed may have gone past unseen, and it says so again only when
-    /// it gets something.
+    /// Whether a segment with so many octets lies beyond what its receiver has ever allowed. If `strictly`, that holds for
+    /// what comes next, too, but for the one octet of a probe: else anybody could fill the record with what no receiver
+    /// takes.
     pub(crate) fn is_beyond_window(&self, start: u64, length: u64, strictly: bool) -> bool {
-        if !strictly {
-            return false;
-        }
         let next = self.offset.saturating_add(u64::from(self.finished));
         if start > next {
             return start > self.edge || (start == self.edge && length > 0);
         }
         let is_probe = self.offset == self.edge && start.saturating_add(length) == self.offset.saturating_add(1);
-        self.offset >= self.edge && start.saturating_add(length) > self.offset && !self.finished && !is_probe
+        strictly
+            && self.offset >= self.edge
+            && start.saturating_add(length) > self.offset
+            && !self.finished
+            && !is_probe
     }
 
     /// Whether a range has octets that were let through, are not acknowledged and are not kept.

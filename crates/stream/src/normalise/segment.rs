@@ -165,7 +165,8 @@ impl Connection {
         }
         // A keep-alive before any data stands at the number of the SYN.
         let before = begins && position < -1 && (length > 0 || fin);
-        if before || (windows && half.is_beyond_window(start, length, !resumes)) {
+        // What the receiver has allowed may have gone past unseen, and it says so again only when it gets something.
+        if before || (windows && !resumes && half.is_beyond_window(start, length, true)) {
             self.report(context, direction, StreamAnomaly::OutOfWindow, segment, out);
             return Err(DropReason::OutOfWindow);
         }
