@@ -165,6 +165,17 @@ fn t8_inline_a_reset_at_what_its_receiver_may_expect_leaves_but_is_not_believed(
 }
 
 #[test]
+fn t8_inline_data_on_a_reset_is_taken_away() {
+    let mut gateway = Gateway::connected();
+    gateway.send(&up(0, "hello"));
+    assert_eq!(gateway.send(&up(5, "text of a reset").flags(RST)), "change reset_data");
+    gateway.check_up("hello");
+    let mut gateway = Gateway::new();
+    gateway.send(&up(-1, "").flags(SYN));
+    assert_eq!(gateway.send(&down(0, "no such port").ack(0).flags(RST | ACK)), "change reset_data");
+}
+
+#[test]
 fn t9_inline_a_reset_with_a_signature_does_not_leave() {
     let mut gateway = Gateway::connected();
     assert_eq!(gateway.send(&up(0, "").flags(RST).options(&MD5)), "drop signature");

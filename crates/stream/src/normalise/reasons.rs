@@ -58,6 +58,8 @@ reasons! {
             "A FIN that does not stand at the end of what has come is taken away; its sender repeats it.";
         SynData => "syn_data", "T12",
             "Data on a SYN is taken away; its sender repeats it when the connection stands.";
+        ResetData => "reset_data", "T8",
+            "Data on a reset, which no receiver reads as part of the stream (RFC 1122 section 4.2.2.12), is taken away.";
         Options => "options", "T12 T19 T21",
             "Options that were not agreed on, stand twice, do not belong there or are unknown are overwritten with no operation.";
         Urgent => "urgent", "T22",

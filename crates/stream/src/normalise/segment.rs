@@ -45,7 +45,9 @@ impl Connection {
             return Ok(rewrite);
         }
         if flags.contains(TcpFlags::RST) {
-            return self.normalise_reset(context, direction, segment, out).map(|()| rewrite);
+            self.normalise_reset(context, direction, segment, out)?;
+            clean_reset(segment, &mut rewrite);
+            return Ok(rewrite);
         }
         if !flags.contains(TcpFlags::ACK) {
             self.report(context, direction, StreamAnomaly::MissingAckFlag, segment, out);
@@ -366,6 +368,14 @@ pub(super) fn clean_syn(segment: &TcpSegment<'_>, rewrite: &mut Rewrite) {
     }
 }
 
+/// Takes away the text that a reset may carry (RFC 1122 section 4.2.2.12): it is not part of the stream, so nobody has judged it.
+fn clean_reset(segment: &TcpSegment<'_>, rewrite: &mut Rewrite) {
+    if !segment.payload.is_empty() {
+        rewrite.payload = Some(Vec::new());
+        rewrite.change(Change::ResetData);
+    }
+}
+
 /// What a segment of a flow that has only the state of a handshake comes to.
 pub(super) enum Opened {
     /// All there was to do.
@@ -416,6 +426,7 @@ pub(super) fn normalise_opening(
         return Opened::Done(Ok(rewrite));
     }
     if flags.contains(TcpFlags::RST) && opening.any_syn_seen() {
+        clean_reset(segment, &mut rewrite);
         return match opening.reset(direction, segment) {
             ResetVerdict::Exact if opening.is_reset() => Opened::Done(Ok(rewrite)),
             ResetVerdict::Exact => {
