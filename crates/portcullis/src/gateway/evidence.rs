@@ -1,7 +1,8 @@
 //! Captures of flows that a rule has alerted about or stopped: what came, packet by packet, with what was found as comments.
 //!
-//! A worker keeps the packets of each flow from its beginning, up to a bound; they are written when something is found, and
-//! forgotten when the flow ends without. One thread writes, so that no packet waits for a disk.
+//! A worker keeps the packets of each flow from its beginning, up to a bound; those of a flow in which something was found are
+//! written when it ends, or earlier if there is no more room, and the others are forgotten. One thread writes, so that no
+//! packet waits for a disk.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -25,8 +26,20 @@ const ALL_OCTETS: usize = 64 << 20;
 /// What a kept packet costs beside its octets.
 const OVERHEAD: usize = 64;
 
-/// Files between workers and the writer.
-const FILES: usize = 256;
+/// Files between workers and the writer, each of at most [`FLOW_OCTETS`].
+const FILES: usize = 32;
+
+/// Most findings that are kept of a flow.
+const FINDINGS: usize = 100;
+
+/// Most octets of a packet's comment: an option of pcapng has at most 65,535.
+const COMMENT: usize = 16 << 10;
+
+/// Most files of one flow.
+const PARTS: usize = 1000;
+
+/// Flows that have ended and still stand in the order of flows, beside as many as there are others.
+const ENDED: usize = 1024;
 
 /// A packet that is kept.
 #[derive(Debug)]
@@ -43,8 +56,12 @@ struct FlowPackets {
     octets: usize,
     /// Packets that did not fit.
     left_out: u64,
+    /// The flow's name, when something was found.
+    name: Option<u64>,
     /// What was found, with the number of the packet it was found in.
     comments: Vec<(usize, String)>,
+    /// Findings that did not fit.
+    comments_left_out: u64,
 }
 
 /// Keeps packets of one worker's flows.
@@ -56,13 +73,15 @@ pub(crate) struct Keeper {
     flows: Vec<Option<Box<FlowPackets>>>,
     /// In the order in which flows began, to give up the oldest.
     order: VecDeque<FlowId>,
+    /// Flows whose packets are kept.
+    kept: usize,
     octets: usize,
 }
 
 /// The packets of a flow that are to be written.
 #[derive(Debug)]
 struct Evidence {
-    name: String,
+    name: u64,
     packets: Box<FlowPackets>,
 }
 
@@ -75,9 +94,19 @@ impl Keeper {
         }
         let Some(entry) = self.flows.get_mut(slot) else { return };
         if entry.as_ref().is_none_or(|packets| packets.flow != flow) {
-            self.octets = self.octets.saturating_sub(entry.as_ref().map_or(0, |old| old.octets));
-            let packets = FlowPackets { flow, packets: Vec::new(), octets: 0, left_out: 0, comments: Vec::new() };
-            *entry = Some(Box::new(packets));
+            let packets = FlowPackets {
+                flow,
+                packets: Vec::new(),
+                octets: 0,
+                left_out: 0,
+                name: None,
+                comments: Vec::new(),
+                comments_left_out: 0,
+            };
+            match entry.replace(Box::new(packets)) {
+                Some(old) => self.octets = self.octets.saturating_sub(old.octets),
+                None => self.kept = self.kept.saturating_add(1),
+            }
             self.order.push_back(flow);
         }
         let Some(packets) = entry else { return };
@@ -91,25 +120,28 @@ impl Keeper {
         packets.packets.push(Kept { time, octets: octets.into() });
         while self.octets > ALL_OCTETS {
             let Some(oldest) = self.order.pop_front() else { break };
-            self.forget(oldest);
+            self.ended(oldest);
         }
+        self.forget_ended();
     }
 
     /// Says what was found in the packet of a flow that was kept last.
-    pub(crate) fn found(&mut self, flow: FlowId, comment: String) {
-        if let Some(packets) = self.of(flow) {
-            let last = packets.packets.len().saturating_sub(1);
-            packets.comments.push((last, comment));
-        }
-    }
-
-    /// The flow has ended: what was found in it is written.
-    pub(crate) fn ended(&mut self, flow: FlowId, name: &str) {
-        let Some(packets) = self.take(flow) else { return };
-        if packets.comments.is_empty() {
+    pub(crate) fn found(&mut self, flow: FlowId, name: u64, comment: String) {
+        let Some(packets) = self.of(flow) else { return };
+        packets.name = Some(name);
+        if packets.comments.len() >= FINDINGS {
+            packets.comments_left_out = packets.comments_left_out.saturating_add(1);
             return;
         }
-        if self.sender.try_send(Evidence { name: name.to_owned(), packets }).is_err() {
+        let last = packets.packets.len().saturating_sub(1);
+        packets.comments.push((last, comment));
+    }
+
+    /// Writes what is kept of a flow if something was found in it, and keeps it no longer.
+    pub(crate) fn ended(&mut self, flow: FlowId) {
+        let Some(packets) = self.take(flow) else { return };
+        let Some(name) = packets.name else { return };
+        if self.sender.try_send(Evidence { name, packets }).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -121,19 +153,17 @@ impl Keeper {
     fn take(&mut self, flow: FlowId) -> Option<Box<FlowPackets>> {
         self.of(flow)?;
         let packets = self.flows.get_mut(flow.slot())?.take()?;
+        self.kept = self.kept.saturating_sub(1);
         self.octets = self.octets.saturating_sub(packets.octets);
-        while self.order.front().is_some_and(|front| {
-            self.flows.get(front.slot()).is_none_or(|entry| entry.as_ref().is_none_or(|kept| kept.flow != *front))
-        }) {
-            self.order.pop_front();
-        }
         Some(packets)
     }
 
-    /// Gives up the packets of a flow, unless something was found in it.
-    fn forget(&mut self, flow: FlowId) {
-        if self.of(flow).is_some_and(|packets| packets.comments.is_empty()) {
-            self.take(flow);
+    /// Takes flows that have ended out of the order of flows: behind one that lives long they would pile up.
+    fn forget_ended(&mut self) {
+        if self.order.len() > self.kept.saturating_mul(2).saturating_add(ENDED) {
+            let flows = &self.flows;
+            let is_kept = |flow: &FlowId| flows.get(flow.slot()).and_then(Option::as_ref);
+            self.order.retain(|flow| is_kept(flow).is_some_and(|packets| packets.flow == *flow));
         }
     }
 }
@@ -161,7 +191,7 @@ impl EvidenceWriter {
     pub(crate) fn keeper(&self) -> Option<Keeper> {
         let sender = self.sender.clone()?;
         let lost = Arc::clone(&self.lost);
-        Some(Keeper { sender, lost, flows: Vec::new(), order: VecDeque::new(), octets: 0 })
+        Some(Keeper { sender, lost, flows: Vec::new(), order: VecDeque::new(), kept: 0, octets: 0 })
     }
 
     /// Counts captures that were not written: the quota was met, or the disk too slow.
@@ -214,19 +244,28 @@ fn size_of_captures(folder: &Path) -> u64 {
 }
 
 fn write_file(folder: &Path, evidence: &Evidence) -> anyhow::Result<PathBuf> {
+    // What comes later of a flow that lives on has a file of its own.
+    let names = (1..).map(|part| match part {
+        1 => evidence.name.to_string(),
+        part => format!("{}-{part}", evidence.name),
+    });
+    let free = |name: &String| !folder.join(format!("{name}.pcapng")).exists();
+    let name =
+        names.take(PARTS).find(free).ok_or_else(|| anyhow::anyhow!("flow {} has {PARTS} files", evidence.name))?;
     // Whoever looks into the folder sees whole captures only.
-    let path = folder.join(format!("{}.pcapng", evidence.name));
-    let part = folder.join(format!("{}.part", evidence.name));
+    let path = folder.join(format!("{name}.pcapng"));
+    let part = folder.join(format!("{name}.part"));
     let mut writer = CaptureWriter::<BufWriter<File>>::create(&part)?;
-    let FlowPackets { packets, comments, left_out, .. } = evidence.packets.as_ref();
+    let FlowPackets { packets, comments, left_out, comments_left_out, .. } = evidence.packets.as_ref();
     for (index, kept) in packets.iter().enumerate() {
         let mut told: Vec<&str> =
             comments.iter().filter(|(at, _)| *at == index).map(|(_, text)| text.as_str()).collect();
-        let more = format!("{left_out} later packets of the flow are not here");
-        if *left_out > 0 && index + 1 == packets.len() {
-            told.push(&more);
+        let more = format!("{left_out} later packets of the flow and {comments_left_out} findings are not here");
+        if (*left_out > 0 || *comments_left_out > 0) && index + 1 == packets.len() {
+            told.insert(0, &more);
         }
-        let comment = told.join("\n");
+        let mut comment = told.join("\n");
+        comment.truncate(comment.floor_char_boundary(COMMENT));
         let packet = Packet::new(kept.time, LinkType::RawIp, &kept.octets);
         writer.write(&packet, Some(comment.as_str()).filter(|comment| !comment.is_empty()))?;
     }
@@ -273,12 +312,11 @@ mod tests {
             let (flow, octets) = segment(&mut table, port, text.as_bytes());
             keeper.packet(flow, Timestamp::from_seconds(i64::from(port)), &octets);
             if text.starts_with("MAIL") {
-                keeper.found(flow, "alert 1001: banned".to_owned());
+                keeper.found(flow, 1000, "alert 1001: banned".to_owned());
             }
         }
-        let ends: Vec<(FlowId, u16)> = [1000, 2000].map(|port| (segment(&mut table, port, b"x").0, port)).to_vec();
-        for (flow, port) in ends {
-            keeper.ended(flow, &port.to_string());
+        for port in [1000, 2000] {
+            keeper.ended(segment(&mut table, port, b"x").0);
         }
         assert_eq!(keeper.octets, 0, "nothing is kept of flows that have ended");
         drop(keeper);
@@ -305,11 +343,49 @@ mod tests {
             keeper.packet(flow, Timestamp(0), &octets);
         }
         assert!(keeper.octets <= FLOW_OCTETS);
-        keeper.found(flow, "something".to_owned());
-        keeper.ended(flow, "flow");
+        keeper.found(flow, 1, "something".to_owned());
+        keeper.ended(flow);
         drop(keeper);
         writer.finish();
         assert_eq!(writer.lost.load(Ordering::Relaxed), 1, "the quota is 10 octets");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+    #[test]
+    fn many_flows_keep_no_more_than_their_bounds() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = EvidenceWriter::start(folder.path(), 1 << 30).unwrap();
+        let mut keeper = writer.keeper().unwrap();
+        let mut table = FlowTable::new(Limits::default(), None);
+        // One that lives on, before many that end.
+        let (long, octets) = segment(&mut table, 1, b"EHLO a\r\n");
+        keeper.packet(long, Timestamp(0), &octets);
+        for port in 2..20_000 {
+            let (flow, octets) = segment(&mut table, port, b"x");
+            keeper.packet(flow, Timestamp(0), &octets);
+            keeper.ended(flow);
+        }
+        assert!(keeper.order.len() <= 2 + ENDED, "{}", keeper.order.len());
+        // Findings without end, and as many flows with findings as there is no room for.
+        for number in 0..10_000 {
+            keeper.found(long, 7, format!("{number} {}", "y".repeat(500)));
+        }
+        assert_eq!(keeper.of(long).unwrap().comments.len(), FINDINGS);
+        for port in 20_000..20_080 {
+            let (flow, octets) = segment(&mut table, port, &[b'x'; 60_000]);
+            for _ in 0..20 {
+                keeper.packet(flow, Timestamp(0), &octets);
+                keeper.found(flow, u64::from(port), "something".to_owned());
+            }
+            assert!(keeper.octets <= ALL_OCTETS);
+        }
+        // The oldest was written, and what comes later goes into another file.
+        keeper.packet(long, Timestamp(1), &octets);
+        keeper.found(long, 7, "again".to_owned());
+        keeper.ended(long);
+        drop(keeper);
+        writer.finish();
+        let first = std::fs::read(folder.path().join("7.pcapng")).unwrap();
+        assert!(first.len() < COMMENT + 1000, "{}", first.len());
+        assert!(folder.path().join("7-2.pcapng").exists());
     }
 }

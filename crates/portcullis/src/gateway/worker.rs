@@ -265,8 +265,8 @@ impl Worker {
         let Some(keeper) = &mut self.keeper else { return };
         for lead in self.reporter.leads() {
             match lead {
-                Lead::Found(flow, comment) => keeper.found(flow, comment),
-                Lead::Ended(flow, name) => keeper.ended(flow, &name),
+                Lead::Found { flow, name, comment } => keeper.found(flow, name, comment),
+                Lead::Ended(flow) => keeper.ended(flow),
             }
         }
     }
@@ -288,7 +288,7 @@ impl Worker {
         let order = self.orders.order();
         self.obeyed = issued;
         if self.gate.mode() != order.mode {
-            self.gate.set_mode(order.mode);
+            self.gate.set_mode(order.mode, &mut self.send);
         }
         let rules = self.gate.engine().rules();
         if !Arc::ptr_eq(&rules.grammars, &order.grammars) || !Arc::ptr_eq(&rules.policies, &order.policies) {

@@ -44,9 +44,15 @@ pub(crate) struct Reporter {
 #[derive(Debug)]
 pub(crate) enum Lead {
     /// A rule has alerted about a flow, or stopped it.
-    Found(FlowId, String),
-    /// A flow has ended; its name is the one that records have.
-    Ended(FlowId, String),
+    Found {
+        flow: FlowId,
+        /// The flow's name, as records have it.
+        name: u64,
+        /// What was found, for people.
+        comment: String,
+    },
+    /// A flow has ended.
+    Ended(FlowId),
 }
 
 /// How often it is told that packets could not be inspected.
@@ -313,7 +319,11 @@ impl Output for Reporter {
                 *worst = (*worst).max(Some(*severity));
                 let rule = &decision.rule;
                 if let Some(leads) = leads {
-                    leads.push(Lead::Found(flow.id, format!("alert {} {severity}: {text}", rule.id)));
+                    leads.push(Lead::Found {
+                        flow: flow.id,
+                        name: report.identity.flow_id,
+                        comment: format!("alert {} {severity}: {text}", rule.id),
+                    });
                 }
                 out.summary.alert(*severity, &format!("{}/{}", rule.policy, rule.name));
                 let alert = Alert {
@@ -350,7 +360,7 @@ impl Output for Reporter {
             session.close(moment, &mut |mail| report_mail(out, totals, flow, identity, scheme, mail));
         }
         if let Some(leads) = &mut self.leads {
-            leads.push(Lead::Ended(flow.id, report.identity.flow_id.to_string()));
+            leads.push(Lead::Ended(flow.id));
         }
         totals.flow(flow, summary, reason);
         let known = Some(flow.protocol_name).filter(|name| !name.is_empty());
