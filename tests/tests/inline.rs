@@ -1,9 +1,9 @@
 //! The gate between real clients and real servers, in namespaces: NFQUEUE, iptables, Postfix, Exim, swaks, curl.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use portcullis_tests::clients::dotted_mail;
 use portcullis_tests::gate::{Gate, number};
 use portcullis_tests::mail::{Host, PASSWORD, Programs, USER, body};
 use portcullis_tests::namespace::{Line, Need, Offloads, lacking, until};
@@ -39,55 +39,6 @@ fn start<'a>(line: &'a Line, arguments: &[String], more: &[&str]) -> Gate<'a> {
     Gate::start(&line.gateway, &arguments)
 }
 
-/// A mail with lines that begin with dots, and its body as a server stores it: lines end with LF.
-fn mail(lines: usize) -> (String, String) {
-    let mut text = String::new();
-    for number in 0..lines {
-        let dots = if number % 7 == 0 { "." } else { "" };
-        let _ = writeln!(text, "{dots}line {number} {:x} of a body that is to come through unharmed", number * 7919);
-    }
-    let head = "From: alice@outside.test\nTo: bob@inside.test\nSubject: through\n\n";
-    ((head.to_owned() + &text).replace('\n', "\r\n"), text)
-}
-
-fn send(outside: &Host<'_>, server: IpAddr, mail: &str, options: &[&str]) {
-    let file = outside.write("mail.eml", mail).display().to_string();
-    let url = match server {
-        IpAddr::V4(address) => format!("smtp://{address}"),
-        IpAddr::V6(address) => format!("smtp://[{address}]"),
-    };
-    let mut arguments = vec!["-sSv", "--max-time", "50", "--url", &url, "--upload-file", &file];
-    arguments.extend(["--mail-from", "alice@outside.test", "--mail-rcpt", "bob@inside.test"]);
-    arguments.extend(options);
-    let run = outside.run("curl", arguments);
-    assert_eq!(run.status, 0, "{}", run.stderr);
-}
-
-/// Says octets to a server, pieces as they are given, and prints what it answers: a line each. `~` waits for a line.
-fn talk(outside: &Host<'_>, server: IpAddr, script: &str) -> String {
-    let program = format!(
-        r#"
-import socket, sys, time
-s = socket.create_connection(("{server}", 25)); s.settimeout(8)
-s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-f = s.makefile("rb")
-def wait(n=1):
-    for _ in range(n):
-        try: line = f.readline()
-        except Exception as e: line = b"! " + type(e).__name__.encode()
-        sys.stdout.write(line.decode("latin-1") if line else "(closed)\n")
-def say(octets):
-    try: s.sendall(octets)
-    except Exception as e: print("! send", type(e).__name__)
-def slowly(octets):
-    for octet in octets: say(bytes([octet])); time.sleep(0.0005)
-{script}
-"#
-    );
-    let run = outside.run("python3", ["-c", &program]);
-    format!("{}{}", run.stdout, run.stderr)
-}
-
 /// Nothing was stopped, held or left uninspected, and every packet is accounted for.
 fn unharmed(gate: &Gate<'_>) {
     let counters = gate.counters();
@@ -101,14 +52,14 @@ fn unharmed(gate: &Gate<'_>) {
 #[test]
 fn mail_of_all_kinds_passes_unharmed() {
     with_hosts(Offloads::Off, |line, inside, outside| {
-        let (mail, text) = mail(16_000);
+        let (mail, text) = dotted_mail(16_000);
         let (first, second) = (line.addresses.server_v4(0).into(), line.addresses.server_v4(1).into());
         let postfix = inside.postfix(first, &[]);
         let exim = inside.exim(second, &[]);
         let gate = start(line, &enforced(), &[]);
         for (server, address) in [(&postfix, first), (&exim, second)] {
-            send(outside, address, &mail, &[]);
-            send(outside, address, &mail, &["--insecure", "--ssl-reqd", "--user", &format!("{USER}:{PASSWORD}")]);
+            outside.send(address, &mail, &[]);
+            outside.send(address, &mail, &["--insecure", "--ssl-reqd", "--user", &format!("{USER}:{PASSWORD}")]);
             let mails = server.wait_for_mails(2);
             assert_eq!(mails.len(), 2, "{}\n{}", server.log(), gate.log());
             assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()), "a body was changed on its way");
@@ -117,14 +68,9 @@ fn mail_of_all_kinds_passes_unharmed() {
         let run = outside.run("swaks", ["--pipeline", "--server", &first.to_string()].into_iter().chain(arguments));
         assert_eq!(run.status, 0, "{}{}", run.stdout, run.stderr);
         // BDAT (RFC 3030) in two chunks, pipelined.
-        let said = talk(
-            outside,
-            first,
+        let said = outside.talk(first,
             r#"
-wait(); say(b"EHLO client.outside.test\r\n")
-while True:
-    line = f.readline()
-    if line[3:4] == b" ": break
+hello()
 say(b"MAIL FROM:<a@outside.test>\r\nRCPT TO:<bob@inside.test>\r\nBDAT 12\r\nSubject: x\r\nBDAT 6 LAST\r\n\r\nhi\r\nQUIT\r\n")
 wait(5)
 "#,
@@ -141,16 +87,12 @@ fn ipv6_and_octet_by_octet() {
         let address: IpAddr = line.addresses.server_v6(0).into();
         let postfix = inside.postfix(address, &[]);
         let gate = start(line, &enforced(), &[]);
-        let (large, text) = mail(2_000);
-        send(outside, address, &large, &[]);
-        let said = talk(
-            outside,
+        let (large, text) = dotted_mail(2_000);
+        outside.send(address, &large, &[]);
+        let said = outside.talk(
             address,
             r#"
-wait(); slowly(b"EHLO client.outside.test\r\n")
-while True:
-    line = f.readline()
-    if line[3:4] == b" ": break
+hello(slowly)
 for line in [b"MAIL FROM:<a@outside.test>", b"RCPT TO:<bob@inside.test>", b"DATA"]: slowly(line + b"\r\n"); wait()
 slowly(b"Subject: slow\r\n\r\n..one\r\ntwo\r\n.\r\nQUIT\r\n"); wait(2)
 "#,
@@ -169,9 +111,9 @@ fn a_mail_of_a_hundred_megabytes_passes() {
         let address: IpAddr = line.addresses.server_v4(0).into();
         let postfix = inside.postfix(address, &[("message_size_limit", "200000000"), ("mailbox_size_limit", "0")]);
         let gate = start(line, &enforced(), &[]);
-        let (mail, text) = mail(1_700_000);
+        let (mail, text) = dotted_mail(1_700_000);
         assert!(mail.len() > 100 << 20);
-        send(outside, address, &mail, &[]);
+        outside.send(address, &mail, &[]);
         let mails = postfix.wait_for_mails(1);
         assert_eq!(mails.len(), 1, "{}", gate.log());
         assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()), "a body was changed on its way");
@@ -187,15 +129,10 @@ fn smuggled_mail_does_not_arrive() {
         let settings = [("smtpd_forbid_bare_newline", "no"), ("smtpd_forbid_unauth_pipelining", "no")];
         let postfix = inside.postfix(address, &settings);
         let smuggle = |end: &str| {
-            talk(
-                outside,
-                address,
+            outside.talk(address,
                 &format!(
                     r#"
-wait(); say(b"EHLO client.outside.test\r\n")
-while True:
-    line = f.readline()
-    if line[3:4] == b" ": break
+hello()
 for line in [b"MAIL FROM:<a@outside.test>", b"RCPT TO:<bob@inside.test>", b"DATA"]: say(line + b"\r\n"); wait()
 say(b"Subject: first\r\n\r\nhello" + {end} + b"MAIL FROM:<boss@inside.test>\r\nRCPT TO:<bob@inside.test>\r\nDATA\r\nSubject: forged\r\n\r\nforged\r\n.\r\n")
 wait(4)
@@ -227,14 +164,10 @@ fn clear_text_behind_starttls_does_not_arrive() {
         let address: IpAddr = line.addresses.server_v4(0).into();
         let postfix = inside.postfix(address, &[("smtpd_forbid_unauth_pipelining", "no")]);
         let gate = start(line, &enforced(), &[]);
-        let said = talk(
-            outside,
+        let said = outside.talk(
             address,
             r#"
-wait(); say(b"EHLO client.outside.test\r\n")
-while True:
-    line = f.readline()
-    if line[3:4] == b" ": break
+hello()
 say(b"STARTTLS\r\nMAIL FROM:<injected@outside.test>\r\n"); wait(2)
 "#,
         );
@@ -274,16 +207,16 @@ policy gate for smtp {
 "#,
         );
         let gate = Gate::start(&line.gateway, &["--mode", "enforce", "--policy", &rules.display().to_string()]);
-        let (mail, text) = mail(200);
+        let (mail, text) = dotted_mail(200);
         let local = IpAddr::from([127, 0, 0, 1]);
-        send(outside, local, &mail, &["--mail-from", "x@banned.test"]);
+        outside.send(local, &mail, &["--mail-from", "x@banned.test"]);
         assert!(client.logs("sender refused by the gate"), "{}\n{}", client.log(), gate.log());
         assert!(client.logs("status=bounced"), "{}", client.log());
         // A marker in the last line of a large mail: the server has not got its end.
         let marked = format!("{mail}{}PROJECT-NIGHTFALL\r\n", "a line of a large mail\r\n".repeat(20_000));
-        send(outside, local, &marked, &[]);
+        outside.send(local, &marked, &[]);
         assert!(client.logs("content refused by the gate"), "{}\n{}", client.log(), gate.log());
-        send(outside, local, &mail, &[]);
+        outside.send(local, &mail, &[]);
         let mails = server.wait_for_mails(1);
         assert_eq!(mails.len(), 1, "{}", server.log());
         assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()));
@@ -301,24 +234,19 @@ fn an_offer_is_taken_out_of_an_answer_and_mail_goes_on() {
         let address: IpAddr = line.addresses.server_v4(0).into();
         let postfix = inside.postfix(address, &[]);
         let gate = Gate::start(&line.gateway, &["--mode", "enforce", "--policy", &policy("smtp-no-chunking.policy")]);
-        let said = talk(
-            outside,
+        let said = outside.talk(
             address,
             r#"
-wait(); say(b"EHLO client.outside.test\r\n")
-while True:
-    line = f.readline()
-    sys.stdout.write(line.decode())
-    if line[3:4] == b" ": break
+hello()
 for line in [b"MAIL FROM:<a@outside.test>", b"RCPT TO:<bob@inside.test>", b"DATA"]: say(line + b"\r\n"); wait()
 say(b"Subject: x\r\n\r\nhi\r\n.\r\nQUIT\r\n"); wait(2)
 "#,
         );
         assert!(said.contains("250-PIPELINING") && !said.contains("CHUNKING"), "{said}\n{}", gate.log());
         assert!(said.contains("queued as"), "{said}\n{}", gate.ask("stats"));
-        let (mail, text) = mail(20_000);
-        send(outside, address, &mail, &[]);
-        send(outside, address, &mail, &["--insecure", "--ssl-reqd", "--user", &format!("{USER}:{PASSWORD}")]);
+        let (mail, text) = dotted_mail(20_000);
+        outside.send(address, &mail, &[]);
+        outside.send(address, &mail, &["--insecure", "--ssl-reqd", "--user", &format!("{USER}:{PASSWORD}")]);
         let mails = postfix.wait_for_mails(3);
         assert_eq!(mails.iter().filter(|mail| body(mail) == text.as_bytes()).count(), 2, "{}", gate.ask("stats"));
         let counters = gate.counters();
@@ -333,14 +261,10 @@ fn a_gate_that_observes_stops_nothing_and_says_what_it_would_have() {
         let postfix = inside.postfix(address, &[]);
         let arguments = ["--policy".to_owned(), policy("smtp-strict.policy")];
         let gate = start(line, &arguments, &[]);
-        let said = talk(
-            outside,
+        let said = outside.talk(
             address,
             r#"
-wait(); say(b"EHLO client.outside.test\r\n")
-while True:
-    line = f.readline()
-    if line[3:4] == b" ": break
+hello()
 for line in [b"MAIL FROM:<a${run}@outside.test>", b"RCPT TO:<bob@inside.test>", b"DATA"]: say(line + b"\r\n"); wait()
 say(b"Subject: x\r\n\r\nhi\r\n.\r\nQUIT\r\n"); wait(2)
 "#,
@@ -352,18 +276,40 @@ say(b"Subject: x\r\n\r\nhi\r\n.\r\nQUIT\r\n"); wait(2)
         assert_eq!(alerts[0]["verdict"]["would_refuse"], true, "{alerts:?}");
         // From now on it acts.
         assert_eq!(gate.ask("mode enforce")["mode"], "enforce");
-        let said = talk(
-            outside,
+        let said = outside.talk(
             address,
             r#"
-wait(); say(b"EHLO client.outside.test\r\n")
-while True:
-    line = f.readline()
-    if line[3:4] == b" ": break
+hello()
 s.settimeout(2); say(b"MAIL FROM:<a${run}@outside.test>\r\n"); wait()
 "#,
         );
         assert!(said.contains("550 5.1.7"), "{said}");
+    });
+}
+
+#[test]
+fn a_gate_that_observes_sends_nothing_of_its_own() {
+    with_hosts(Offloads::On, |line, inside, outside| {
+        let address: IpAddr = line.addresses.server_v4(0).into();
+        let postfix = inside.postfix(address, &[("smtpd_forbid_unauth_pipelining", "no")]);
+        let gate = Gate::start(&line.gateway, &["--policy", &policy("smtp-no-chunking.policy")]);
+        // A mail that does not wait for the answer to DATA, under rules that edit: a gate that acts holds and re-emits.
+        let early = r#"
+hello()
+say(b"MAIL FROM:<a@outside.test>\r\nRCPT TO:<bob@inside.test>\r\nDATA\r\nSubject: early\r\n\r\nhi\r\n.\r\nQUIT\r\n"); wait(5)
+"#;
+        let said = outside.talk(address, early);
+        assert!(said.contains("CHUNKING") && said.contains("queued as"), "{said}\n{}", postfix.log());
+        let counters = gate.counters();
+        assert_eq!(number(&counters, &["own_packets", "sent"]), 0, "{counters}");
+        assert_eq!(number(&counters, &["dropped", "held"]), 0, "{counters}");
+        assert_eq!(gate.ask("mode enforce")["mode"], "enforce");
+        // Only connections that begin from now on can be edited, and a worker looks for orders every 50 ms.
+        std::thread::sleep(Duration::from_millis(300));
+        let said = outside.talk(address, early);
+        assert!(!said.contains("CHUNKING") && said.contains("queued as"), "{said}\n{}", postfix.log());
+        assert!(number(&gate.counters(), &["own_packets", "sent"]) > 0, "{}", gate.ask("stats"));
+        assert_eq!(postfix.wait_for_mails(2).len(), 2);
     });
 }
 
@@ -377,7 +323,7 @@ fn under_load(more: &[&str], what: impl FnOnce(&mut Gate<'_>)) {
         let lenient = policy("smtp.policy");
         let arguments = ["--mode", "enforce", "--policy", &lenient];
         let mut gate = Gate::start(&line.gateway, &[&arguments[..], more].concat());
-        let (mail, text) = mail(850_000);
+        let (mail, text) = dotted_mail(850_000);
         let file = outside.write("mail.eml", &mail).display().to_string();
         let url = format!("smtp://{address}");
         let began = Instant::now();

@@ -1,9 +1,9 @@
 //! The mail servers that other tests use, with nothing but a router between them and the clients: what is wrong here is
 //! not the gate's fault.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use portcullis_tests::clients::dotted_mail;
 use portcullis_tests::mail::{Host, PASSWORD, Programs, USER, body};
 use portcullis_tests::namespace::{Line, Need, Offloads, lacking};
 
@@ -19,40 +19,19 @@ fn with_hosts(test: impl FnOnce(&Line, &Host<'_>, &Host<'_>)) {
     test(&line, &inside, &outside);
 }
 
-/// A mail of a megabyte with lines that begin with dots, and its body as a server stores it: lines end with LF.
-fn large_mail() -> (String, String) {
-    let mut text = String::new();
-    for number in 0..16_000 {
-        let dots = if number % 7 == 0 { "." } else { "" };
-        let _ = writeln!(text, "{dots}line {number} {:x} of a body that is to come through unharmed", number * 7919);
-    }
-    let head = "From: alice@outside.test\nTo: bob@inside.test\nSubject: through\n\n";
-    ((head.to_owned() + &text).replace('\n', "\r\n"), text)
-}
-
-fn send(outside: &Host<'_>, server: IpAddr, mail: &str, options: &[&str]) {
-    let file = outside.write("mail.eml", mail).display().to_string();
-    let url = match server {
-        IpAddr::V4(address) => format!("smtp://{address}"),
-        IpAddr::V6(address) => format!("smtp://[{address}]"),
-    };
-    let mut arguments = vec!["-sSv", "--max-time", "20", "--url", &url, "--upload-file", &file];
-    arguments.extend(["--mail-from", "alice@outside.test", "--mail-rcpt", "bob@inside.test"]);
-    arguments.extend(options);
-    let run = outside.run("curl", arguments);
-    assert_eq!(run.status, 0, "{}", run.stderr);
-}
+/// Of a mail of a megabyte.
+const LINES: usize = 16_000;
 
 #[test]
 fn postfix_and_exim_deliver_what_was_sent() {
     with_hosts(|line, inside, outside| {
-        let (mail, text) = large_mail();
+        let (mail, text) = dotted_mail(LINES);
         let postfix = inside.postfix(line.addresses.server_v4(0).into(), &[]);
         let exim = inside.exim(line.addresses.server_v4(1).into(), &[]);
         for (server, index) in [(&postfix, 0), (&exim, 1)] {
             let address = line.addresses.server_v4(index).into();
-            send(outside, address, &mail, &[]);
-            send(outside, address, &mail, &["--insecure", "--ssl-reqd", "--user", &format!("{USER}:{PASSWORD}")]);
+            outside.send(address, &mail, &[]);
+            outside.send(address, &mail, &["--insecure", "--ssl-reqd", "--user", &format!("{USER}:{PASSWORD}")]);
             let mails = server.wait_for_mails(2);
             assert_eq!(mails.len(), 2, "{}", server.log());
             for mail in mails {
@@ -67,9 +46,9 @@ fn postfix_and_exim_deliver_what_was_sent() {
 #[test]
 fn postfix_speaks_ipv6() {
     with_hosts(|line, inside, outside| {
-        let (mail, text) = large_mail();
+        let (mail, text) = dotted_mail(LINES);
         let postfix = inside.postfix(line.addresses.server_v6(0).into(), &[]);
-        send(outside, line.addresses.server_v6(0).into(), &mail, &[]);
+        outside.send(line.addresses.server_v6(0).into(), &mail, &[]);
         let mails = postfix.wait_for_mails(1);
         assert_eq!(mails.len(), 1, "{}", postfix.log());
         assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()));
@@ -79,16 +58,16 @@ fn postfix_speaks_ipv6() {
 #[test]
 fn a_client_postfix_relays_and_bounces() {
     with_hosts(|line, inside, outside| {
-        let (mail, text) = large_mail();
+        let (mail, text) = dotted_mail(LINES);
         let server = inside.postfix(line.addresses.server_v4(0).into(), &[]);
         let client = outside.postfix_client(line.addresses.server_v4(0).into(), &[]);
-        send(outside, IpAddr::from([127, 0, 0, 1]), &mail, &[]);
+        outside.send(IpAddr::from([127, 0, 0, 1]), &mail, &[]);
         let mails = server.wait_for_mails(1);
         assert_eq!(mails.len(), 1, "{}\n{}", client.log(), server.log());
         assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()));
         assert!(client.logs("status=sent (250 2.0.0 Ok"), "{}", client.log());
         // What the server refuses for good comes back with the server's words.
-        send(outside, IpAddr::from([127, 0, 0, 1]), &mail, &["--mail-rcpt", "eve@elsewhere.test"]);
+        outside.send(IpAddr::from([127, 0, 0, 1]), &mail, &["--mail-rcpt", "eve@elsewhere.test"]);
         let bounces = client.wait_for_mails(1);
         assert_eq!(bounces.len(), 1, "{}", client.log());
         let bounce = String::from_utf8_lossy(bounces.first().unwrap()).into_owned();

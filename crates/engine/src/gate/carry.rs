@@ -101,6 +101,9 @@ impl Gate {
         if let Some(fate) = self.edited(flow, ip, segment, normalised, packet, output, send) {
             return fate;
         }
+        if self.settings.mode == Mode::Observe {
+            return self.treated(ip, segment, &normalised.treatment);
+        }
         if let Some(fate) = self.hold(flow, segment, normalised, packet.time) {
             return fate;
         }

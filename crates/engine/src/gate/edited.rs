@@ -54,6 +54,7 @@ impl Engine {
     /// Remembers what a SYN or SYN-ACK said, if rules may edit anything.
     pub(super) fn note_beginning(&mut self, normalised: &Normalised, segment: &TcpSegment<'_>) {
         if !self.carries_edits
+            || self.settings.observe
             || !self.rules().policies.has_edits()
             || matches!(normalised.treatment, Treatment::Drop(_))
         {
@@ -66,7 +67,7 @@ impl Engine {
 
     /// What a gate keeps of a flow from its beginning: an editor, if rules may edit it.
     pub(crate) fn gate_flow(&mut self, tracked: &Tracked) -> Option<Box<GateFlow>> {
-        if !self.carries_edits {
+        if !self.carries_edits || self.settings.observe {
             return None;
         }
         let (client, server) = self.beginnings.take(tracked.flow.id)?;
@@ -77,6 +78,12 @@ impl Engine {
         let settings = EditSettings { mtu: self.edit_mtu, ..EditSettings::default() };
         self.has_edited = true;
         Some(Box::new(GateFlow::edited(Editor::new(client, server, settings))))
+    }
+
+    /// Whether a gate has begun something in a flow that it has to go on with, even if it only observes by now.
+    pub(super) fn is_in_hand(&self, flow: FlowId) -> bool {
+        let tracked = self.flows.get(flow.slot()).and_then(Option::as_ref);
+        tracked.is_some_and(|tracked| tracked.flow.id == flow && tracked.is_in_hand())
     }
 
     /// A segment of an edited connection in the numbers that the flow table knows.
@@ -101,6 +108,10 @@ impl Engine {
 }
 
 impl Tracked {
+    fn is_in_hand(&self) -> bool {
+        self.flow.verdict.stops() || self.gate.as_ref().is_some_and(|gate| gate.editor.is_some())
+    }
+
     /// Gives octets to the editor, if there is one.
     pub(crate) fn push_to_editor(&mut self, direction: Direction, octets: &[u8]) {
         let Some(editor) = self.gate.as_mut().and_then(|gate| gate.editor.as_mut()) else { return };

@@ -95,7 +95,10 @@ impl Gate {
         } else {
             self.judge(arriving, output, send)
         };
+        // A gate that observes still has to end what it began while it enforced.
+        let acts = self.settings.mode == Mode::Enforce || self.last.is_some_and(|flow| self.engine.is_in_hand(flow));
         let fate = match fate {
+            _ if !acts => Fate::Accept,
             Fate::Replace(octets) if arriving.offloaded && octets.len() < arriving.octets.len() => {
                 // The kernel would go on to cut it as large as it was.
                 cut(&octets, self.settings.mtu, send);
@@ -104,10 +107,7 @@ impl Gate {
             fate => fate,
         };
         self.statistics.sent += send.len().saturating_sub(sent) as u64;
-        match self.settings.mode {
-            Mode::Enforce => fate,
-            Mode::Observe => Fate::Accept,
-        }
+        fate
     }
 
     /// Lets time pass: to be called about every 100 ms, and after it packets in `send` are to be sent.
@@ -141,10 +141,19 @@ impl Gate {
         self.engine.finish(output);
     }
 
-    /// Observes or enforces from now on. Flows that a rule has stopped while the gate enforced stay stopped.
-    pub fn set_mode(&mut self, mode: Mode) {
+    /// Observes or enforces from now on. Flows that a rule has stopped while the gate enforced stay stopped, those that it
+    /// edited go on with translated numbers, and what is held is let go by a gate that is to observe: it is appended to
+    /// `send`.
+    pub fn set_mode(&mut self, mode: Mode, send: &mut Vec<Vec<u8>>) {
         self.settings.mode = mode;
         self.engine.set_observe(mode == Mode::Observe);
+        if mode == Mode::Observe {
+            let sent = send.len();
+            for flow in self.waiting.clone() {
+                self.release_all(flow, send);
+            }
+            self.statistics.sent += send.len().saturating_sub(sent) as u64;
+        }
     }
 
     /// Whether the gate observes or enforces.
