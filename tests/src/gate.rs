@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::command;
-use crate::namespace::{Namespace, Process, until};
+use crate::namespace::{Namespace, Process, run_of, until};
 
 /// The longest that the gate takes to stand.
 const START: Duration = Duration::from_secs(20);
@@ -34,6 +34,22 @@ impl<'a> Gate<'a> {
         for program in ["iptables-legacy", "ip6tables-legacy"] {
             namespace.shell(&format!("{program} -w -I FORWARD -p tcp -j NFQUEUE --queue-num 0 --queue-bypass"));
         }
+        Gate { namespace, folder, arguments, process }
+    }
+
+    /// Starts `portcullis inline` on queue 0 of a gateway behind the rules that `portcullis rules apply` makes with more arguments.
+    ///
+    /// # Panics
+    ///
+    /// If it does not stand in time, or the rules cannot be applied.
+    pub fn behind_rules(namespace: &'a Namespace, rules: &[&str], arguments: &[&str]) -> Gate<'a> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let process = run(namespace, folder.path(), &arguments);
+        let program = command();
+        let mut command = namespace.command(program.get_program());
+        let applied = run_of(&command.args(["rules", "apply"]).args(rules).output().expect("rules run"));
+        assert_eq!(applied.status, 0, "{}", applied.stderr);
         Gate { namespace, folder, arguments, process }
     }
 

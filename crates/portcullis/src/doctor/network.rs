@@ -246,7 +246,7 @@ pub(super) fn connections() -> Vec<Finding> {
         findings.push(Finding::warning(
             "conntrack_liberal",
             "connection tracking checks sequence numbers",
-            "policies that edit change the length of what was sent, and what is acknowledged then counts as invalid: with such policies connections stall",
+            "a connection that edits have made shorter by more than its largest window (64 KiB at least) counts as invalid and stalls",
             "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1, or: portcullis rules apply --keep-invalid",
         ));
     }
