@@ -434,7 +434,7 @@ impl Engine {
         tracked.flow.protocol = Some(protocol);
         tracked.flow.protocol_name = rules.grammars.name(protocol);
         tracked.flow.generation = rules.generation;
-        let connection = Connection { key: &tracked.flow.key, protocol: tracked.flow.protocol_name };
+        let connection = Connection::of(&tracked.flow);
         let applicable = rules.policies.applicable(protocol, &connection);
         let midstream = tracked.flow.midstream && tracked.flow.key.protocol == Protocol::Tcp;
         let dialogue = Dialogue::new(program, midstream, now.0);

@@ -121,6 +121,13 @@ pub(crate) struct Conversation {
 pub(crate) struct Connection<'a> {
     pub(crate) key: &'a FlowKey,
     pub(crate) protocol: &'a str,
+    pub(crate) midstream: bool,
+}
+
+impl<'a> Connection<'a> {
+    pub(crate) fn of(flow: &'a Flow) -> Connection<'a> {
+        Connection { key: &flow.key, protocol: flow.protocol_name, midstream: flow.midstream }
+    }
 }
 
 impl Connection<'_> {
@@ -135,6 +142,7 @@ impl Connection<'_> {
                 Protocol::Udp => b"udp",
             }),
             connection_slots::PROTOCOL => Value::bytes(self.protocol.as_bytes()),
+            connection_slots::MIDSTREAM => Value::Boolean(self.midstream),
             _ => Value::Absent,
         }
     }

@@ -54,7 +54,7 @@ impl Judge<'_> {
     fn judge(&mut self, event: &Event<'_>) {
         let occurrence = Occurrence { protocol: self.protocol, event: event.id, time: self.packet.time.0 };
         let Judge { policies, applicable, scans, memory, decisions, .. } = self;
-        let connection = Connection { key: &self.flow.key, protocol: self.flow.protocol_name };
+        let connection = Connection::of(self.flow);
         let host = EventOfFlow { event, connection };
         if self.output.explains() {
             let readings = policies.readings(self.protocol, event.id, &host, applicable);
@@ -77,7 +77,7 @@ impl Judge<'_> {
             return;
         }
         let Judge { policies, applicable, scans, memory, decisions, .. } = self;
-        let connection = Connection { key: &self.flow.key, protocol: self.flow.protocol_name };
+        let connection = Connection::of(self.flow);
         let host = EventOfFlow { event, connection };
         decisions.clear();
         policies.judge_stream(occurrence, &host, applicable, memory, scans, decisions);

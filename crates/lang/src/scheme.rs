@@ -348,7 +348,16 @@ pub mod connection_slots {
     pub const TRANSPORT: u16 = 4;
     /// `flow.protocol`: name of the grammar, text.
     pub const PROTOCOL: u16 = 5;
+    /// `flow.midstream`: whether its beginning was not seen, a truth value.
+    pub const MIDSTREAM: u16 = 6;
     /// The names, by slot.
-    pub const NAMES: [&str; 6] =
-        ["client.address", "client.port", "server.address", "server.port", "flow.transport", "flow.protocol"];
+    pub const NAMES: [&str; 7] = [
+        "client.address",
+        "client.port",
+        "server.address",
+        "server.port",
+        "flow.transport",
+        "flow.protocol",
+        "flow.midstream",
+    ];
 }

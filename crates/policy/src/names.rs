@@ -118,6 +118,7 @@ fn resolve_connection(sets: &NamedSets, path: &[Name]) -> Resolution {
         let kind = match slot {
             connection_slots::CLIENT_ADDRESS | connection_slots::SERVER_ADDRESS => Type::Address,
             connection_slots::CLIENT_PORT | connection_slots::SERVER_PORT => Type::Number { min: 0, max: 65_535 },
+            connection_slots::MIDSTREAM => Type::Boolean,
             _ => Type::Text { max: 64 },
         };
         let place = Place { scope: Scope::Connection, slot };
