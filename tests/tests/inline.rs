@@ -67,6 +67,16 @@ fn mail_of_all_kinds_passes_unharmed() {
         let arguments = ["--to", "bob@inside.test", "--from", "a@outside.test", "--helo", "client.outside.test"];
         let run = outside.run("swaks", ["--pipeline", "--server", &first.to_string()].into_iter().chain(arguments));
         assert_eq!(run.status, 0, "{}{}", run.stdout, run.stderr);
+        // Four sessions at once, ten mails in each; what a sink and a real server take.
+        let third = line.addresses.server_v4(2);
+        let _sink = inside.sink(third.into(), &[]);
+        for (place, mails) in [(third.to_string(), "200"), (first.to_string(), "40")] {
+            let options = ["-s", "4", "-m", mails, "-l", "20000", "-d", "-f", "a@outside.test", "-t", "bob@inside.test"];
+            let place = format!("inet:{place}:25");
+            let run = outside.run("smtp-source", options.into_iter().chain([place.as_str()]));
+            assert_eq!(run.status, 0, "{}{}", run.stderr, gate.log());
+        }
+        assert_eq!(postfix.wait_for_mails(43).len(), 43, "{}", postfix.log());
         // BDAT (RFC 3030) in two chunks, pipelined.
         let said = outside.talk(first,
             r#"
