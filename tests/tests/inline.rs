@@ -71,7 +71,8 @@ fn mail_of_all_kinds_passes_unharmed() {
         let third = line.addresses.server_v4(2);
         let _sink = inside.sink(third.into(), &[]);
         for (place, mails) in [(third.to_string(), "200"), (first.to_string(), "40")] {
-            let options = ["-s", "4", "-m", mails, "-l", "20000", "-d", "-f", "a@outside.test", "-t", "bob@inside.test"];
+            let options =
+                ["-s", "4", "-m", mails, "-l", "20000", "-d", "-f", "a@outside.test", "-t", "bob@inside.test"];
             let place = format!("inet:{place}:25");
             let run = outside.run("smtp-source", options.into_iter().chain([place.as_str()]));
             assert_eq!(run.status, 0, "{}{}", run.stderr, gate.log());

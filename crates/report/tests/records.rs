@@ -160,6 +160,7 @@ fn flow_line() -> String {
         destination: [192, 0, 2, 25].into(),
         length: 40,
         missing: 0,
+        ttl: 64,
     };
     let datagram = [0x9c, 0x40, 0, 25, 0, 9, 0, 0, 1];
     let id = table

@@ -104,6 +104,7 @@ fn send(
         destination: destination.0.into(),
         length: 40 + payload.len() as u32,
         missing: 0,
+        ttl: 64,
     };
     let mut events = StreamEvents::new();
     table.tcp(black_box(&envelope), black_box(&segment), &mut events);

@@ -86,6 +86,10 @@ anomalies! {
     TimestampEcho => "timestamp_echo",
     /// A segment carries an older timestamp than one before it (PAWS, RFC 7323 section 5; T18). Ignored.
     TimestampOld => "timestamp_old",
+    /// Data, a FIN or a reset has a lower time to live than other segments of its side, by more than a change of ways explains:
+    /// it may have ended on the way to its receiver (T4), or is somebody else's. Told once for each direction; it counts all the
+    /// same.
+    TtlLow => "ttl_low",
     /// A segment carries a signature (RFC 2385, RFC 5925) that was not agreed on: a receiver without the key drops it (T20),
     /// one that knows no signatures does not. It is set aside, and delivered if the receiver acknowledges it.
     UnexpectedSignature => "unexpected_signature",

@@ -218,6 +218,21 @@ impl Connection {
         statistics.flags |= flags;
     }
 
+    /// Looks at the time to live of a segment.
+    pub(crate) fn note_ttl(
+        &mut self,
+        context: &Context<'_>,
+        direction: Direction,
+        ttl: u8,
+        segment: &TcpSegment<'_>,
+        out: &mut StreamEvents<'_>,
+    ) {
+        let counts = !segment.payload.is_empty() || segment.flags.intersects(TcpFlags::FIN | TcpFlags::RST);
+        let half = self.half_mut(direction);
+        let offset = if half.synchronised { half.offset_of(segment.sequence) } else { 0 };
+        half.note_ttl(context, ttl, counts, offset, out);
+    }
+
     /// Takes a segment.
     pub(crate) fn receive<'a>(
         &mut self,

@@ -19,6 +19,8 @@ pub struct Envelope {
     pub length: u32,
     /// How many bytes at the end of the packet the capture cut off.
     pub missing: u32,
+    /// The time to live, or hop limit.
+    pub ttl: u8,
 }
 
 impl Envelope {
@@ -31,6 +33,7 @@ impl Envelope {
             destination: packet.destination,
             length: u32::try_from(packet.length()).unwrap_or(u32::MAX),
             missing: u32::try_from(packet.missing).unwrap_or(u32::MAX),
+            ttl: packet.ttl,
         }
     }
 }

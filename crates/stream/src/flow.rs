@@ -126,6 +126,8 @@ pub struct DirectionStatistics {
     pub out_of_order: u32,
     /// All TCP flags that were seen.
     pub flags: TcpFlags,
+    /// The largest time to live of TCP packets behind the handshake.
+    pub largest_ttl: u8,
 }
 
 /// What was counted about a flow.

@@ -95,6 +95,10 @@ pub(crate) struct Half {
     pub(crate) withholds: bool,
 }
 
+/// By how much the time to live may differ between packets of one side: ways change, and captures show a packet before and
+/// behind a router.
+const TTL_TOLERANCE: u8 = 4;
+
 #[derive(Clone, Copy, Debug)]
 struct Overtaken {
     since: Timestamp,
@@ -189,6 +193,23 @@ impl Half {
     /// Whether data is held or was acknowledged unseen, so that time may decide something.
     pub(crate) fn is_waiting(&self) -> bool {
         self.queue.is_some() || self.overtaken.is_some()
+    }
+
+    /// Looks at the time to live of a packet whose first octet has an offset. `counts` says that it carries data or ends
+    /// something.
+    pub(crate) fn note_ttl(
+        &mut self,
+        context: &Context<'_>,
+        ttl: u8,
+        counts: bool,
+        offset: u64,
+        out: &mut StreamEvents<'_>,
+    ) {
+        let largest = self.statistics.largest_ttl;
+        if largest.saturating_sub(ttl) > TTL_TOLERANCE && counts && !self.anomalies.contains(StreamAnomaly::TtlLow) {
+            self.report(context, StreamAnomaly::TtlLow, offset, out);
+        }
+        self.statistics.largest_ttl = largest.max(ttl);
     }
 
     /// Reports an anomaly.

@@ -40,6 +40,7 @@
 //!     destination: [192, 0, 2, 2].into(),
 //!     length: 45,
 //!     missing: 0,
+//!     ttl: 64,
 //! };
 //! let mut events = StreamEvents::new();
 //! let flow = table.tcp(&envelope, &segment, &mut events).expect("a flow begins");

@@ -525,6 +525,7 @@ impl FlowTable {
             now: self.now,
             flow,
         };
+        connection.note_ttl(&context, direction, envelope.ttl, segment, out);
         connection.receive(&mut context, direction, segment, envelope.missing, out);
         if connection.is_waiting() || connection.class() != connection.listed {
             self.set_timer(index);

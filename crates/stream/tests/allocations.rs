@@ -27,7 +27,7 @@ impl Wire {
         self.now = Timestamp(self.now.0 + 100_000);
         let (client, server) = ([10, 0, 0, flow].into(), [192, 0, 2, 2].into());
         let (source, destination) = if up { (client, server) } else { (server, client) };
-        Envelope { time: self.now, vlan: 0, source, destination, length: 40 + length as u32, missing: 0 }
+        Envelope { time: self.now, vlan: 0, source, destination, length: 40 + length as u32, missing: 0, ttl: 64 }
     }
 
     /// Sends a segment; gives the octets that are delivered.
@@ -206,7 +206,8 @@ fn a_million_half_open_flows_take_what_is_promised() {
         };
         let time = Timestamp::from_seconds(1_700_000_000);
         let source = std::net::Ipv4Addr::from_bits(client).into();
-        let envelope = Envelope { time, vlan: 0, source, destination: [192, 0, 2, 2].into(), length: 40, missing: 0 };
+        let envelope =
+            Envelope { time, vlan: 0, source, destination: [192, 0, 2, 2].into(), length: 40, missing: 0, ttl: 64 };
         let mut events = StreamEvents::new();
         table.tcp(&envelope, &segment, &mut events);
     };

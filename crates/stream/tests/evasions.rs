@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{ACK, FIN, Lab, PSH, RST, SYN, URG, down, up};
+use common::{ACK, FIN, Lab, PSH, RST, SYN, Segment, URG, down, up};
 use portcullis_lang::Direction;
 use portcullis_stream::{FlowState, FlowTable, Limits, StreamAnomaly};
 use portcullis_wire::TcpFlags;
@@ -58,6 +58,37 @@ fn t3_a_decoy_before_the_real_data_is_reported() {
     let mut lab = Lab::connected();
     lab.send_all(&[up(0, "NOOP\r\n"), up(0, "VRFY\r\n"), down(0, "250 \r\n").ack(6)]);
     assert_eq!(lab.log(), ["up 0 NOOP\r\n", "up 0 overlap_diff", "down 0 250 \r\n"]);
+}
+
+#[test]
+fn t4_what_may_end_on_its_way_is_told_once() {
+    let with_ttl = |ttl, segment: Segment| Segment { ttl, ..segment };
+    let mut lab = Lab::connected();
+    // Ways differ, and what only acknowledges brings nothing.
+    lab.send_all(&[
+        with_ttl(60, up(0, "a")),
+        with_ttl(3, up(1, "")),
+        with_ttl(50, down(0, "b")),
+        with_ttl(59, up(1, "NOOP")),
+    ]);
+    lab.send_all(&[
+        with_ttl(3, up(1, "DATA")),
+        with_ttl(3, up(5, "c")),
+        with_ttl(3, down(1, "").flags(RST | ACK).ack(6)),
+    ]);
+    assert_eq!(
+        lab.log(),
+        [
+            "up 0 a",
+            "down 0 b",
+            "up 1 ttl_low",
+            "up 1 NOOP",
+            "up 1 overlap_diff",
+            "up 5 c",
+            "down 1 ttl_low",
+            "down reset"
+        ]
+    );
 }
 
 #[test]

@@ -271,7 +271,7 @@ fn run(script: &[Wild], limits: Limits, seed: u64) -> Vec<String> {
             header: &[],
             payload: &wild.payload,
         };
-        let envelope = Envelope { time, vlan: 0, source, destination, length: 40, missing: wild.missing };
+        let envelope = Envelope { time, vlan: 0, source, destination, length: 40, missing: wild.missing, ttl: 64 };
         let mut events = StreamEvents::new();
         table.tcp(&envelope, &segment, &mut events);
         promises.check(&table, &events);
@@ -320,6 +320,7 @@ fn data_in_order_is_borrowed_from_the_packet() {
         destination: [192, 0, 2, 2].into(),
         length: 45,
         missing: 0,
+        ttl: 64,
     };
     let mut events = StreamEvents::new();
     table.tcp(&envelope, &segment, &mut events);

@@ -29,6 +29,7 @@ fn datagram(lab: &mut Lab, source: (u8, u16), destination: (u8, u16), vlan: u16,
         destination: [192, 0, 2, destination.0].into(),
         length: 28 + payload.len() as u32,
         missing: 0,
+        ttl: 64,
     };
     let mut events = StreamEvents::new();
     lab.flow = lab.table.udp(&envelope, &udp, &mut events);
@@ -91,8 +92,15 @@ fn the_sides_of_a_connection_are_told_by_its_syns_and_else_by_its_ports() {
 fn a_host_that_talks_to_itself_is_one_flow() {
     let mut table = FlowTable::new(Limits::default(), Some(1));
     let address: IpAddr = [127, 0, 0, 1].into();
-    let envelope =
-        Envelope { time: Timestamp(0), vlan: 0, source: address, destination: address, length: 30, missing: 0 };
+    let envelope = Envelope {
+        time: Timestamp(0),
+        vlan: 0,
+        source: address,
+        destination: address,
+        length: 30,
+        missing: 0,
+        ttl: 64,
+    };
     let udp = UdpDatagram {
         source_port: 7,
         destination_port: 7,
@@ -318,7 +326,7 @@ fn syn_of(table: &mut FlowTable, client: u32, now: Timestamp) -> StreamEvents<'s
     };
     let source = IpAddr::from((0x0a00_0000 | client).to_be_bytes());
     let destination = [192, 0, 2, 2].into();
-    let envelope = Envelope { time: now, vlan: 0, source, destination, length: 40, missing: 0 };
+    let envelope = Envelope { time: now, vlan: 0, source, destination, length: 40, missing: 0, ttl: 64 };
     let mut events = StreamEvents::new();
     table.tcp(&envelope, &syn, &mut events);
     events

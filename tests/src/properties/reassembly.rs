@@ -199,6 +199,7 @@ impl Talk {
             destination: destination.0.into(),
             length: u32::try_from(40 + segment.payload.len()).expect("a short segment"),
             missing: segment.missing,
+            ttl: 64,
         };
         let mut events = StreamEvents::new();
         self.table.tcp(&envelope, &tcp, &mut events);

@@ -201,6 +201,7 @@ impl FlowTable {
         let Body::Connection(connection) = &mut slot.body else { return nothing(Treatment::Forward) };
         let resumes = connection.is_midstream() || missed.is_some_and(|missed| began <= missed);
         let before = connection.half(direction).offset;
+        connection.note_ttl(&context, direction, envelope.ttl, segment, out);
         let result = connection.normalise(&mut context, direction, segment, resumes, out);
         let start = connection.offset_of(direction, segment.sequence);
         let end = start.saturating_add(segment.payload.len() as u64);

@@ -35,6 +35,7 @@ pub struct Segment {
     pub urgent: u16,
     pub options: Vec<u8>,
     pub missing: u32,
+    pub ttl: u8,
 }
 
 /// A segment of the client with data at an offset.
@@ -49,6 +50,7 @@ pub fn up(offset: i64, payload: &str) -> Segment {
         urgent: 0,
         options: Vec::new(),
         missing: 0,
+        ttl: 64,
     }
 }
 
@@ -178,6 +180,7 @@ impl Lab {
             destination: destination.0.into(),
             length: 40 + segment.payload.len() as u32,
             missing: segment.missing,
+            ttl: segment.ttl,
         };
         let mut events = StreamEvents::new();
         self.flow = self.table.tcp(&envelope, &tcp, &mut events);
