@@ -9,7 +9,7 @@ use portcullis_policy::{Action, Applicable, Decision, Memory, Occurrence, Policy
 
 use crate::blocks::Blocks;
 use crate::flow::{Connection, Flow, StreamEdit, Verdict};
-use crate::output::{Judgement, Output, PacketInfo};
+use crate::output::{Explained, Judgement, Output, PacketInfo};
 use crate::statistics::Statistics;
 
 /// Takes the events of one flow: hands them on, and asks the rules about them.
@@ -53,16 +53,19 @@ impl EventSink for Judge<'_> {
 impl Judge<'_> {
     fn judge(&mut self, event: &Event<'_>) {
         let occurrence = Occurrence { protocol: self.protocol, event: event.id, time: self.packet.time.0 };
+        let explained = self.output.explains(self.flow);
+        if explained == Explained::Everything {
+            self.tell_readings(event);
+        }
         let Judge { policies, applicable, scans, memory, decisions, .. } = self;
         let connection = Connection::of(self.flow);
         let host = EventOfFlow { event, connection };
-        if self.output.explains() {
-            let readings = policies.readings(self.protocol, event.id, &host, applicable);
-            self.output.readings(self.flow, &self.packet, event, &readings);
-        }
         decisions.clear();
         if !policies.scans(self.protocol, event.id) {
             policies.judge(occurrence, &host, applicable, memory, decisions);
+            if explained == Explained::Decisions && decisions.iter().any(Decision::is_notable) {
+                self.tell_readings(event);
+            }
             return self.carry_out_all(event);
         }
         // Rules on a stream act as soon as what they look for has come.
@@ -82,6 +85,14 @@ impl Judge<'_> {
         decisions.clear();
         policies.judge_stream(occurrence, &host, applicable, memory, scans, decisions);
         self.carry_out_all(event);
+    }
+
+    /// Tells what the rules on an event come to.
+    fn tell_readings(&mut self, event: &Event<'_>) {
+        let connection = Connection { key: &self.flow.key, protocol: self.flow.protocol_name };
+        let host = EventOfFlow { event, connection };
+        let readings = self.policies.readings(self.protocol, event.id, &host, self.applicable);
+        self.output.readings(self.flow, &self.packet, event, &readings);
     }
 
     /// Tells of all decisions about an event, and carries them out.

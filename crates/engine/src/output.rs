@@ -5,11 +5,12 @@ use std::sync::Arc;
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId};
 use portcullis_policy::{Decision, Reading, RuleInfo};
-use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
+use portcullis_stream::{ChangeSet, DropReason, EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::{LinkType, Timestamp, WireAnomaly};
 
 use crate::bounds::{Bound, WhenMet};
 use crate::flow::Flow;
+use crate::gate::Mode;
 
 /// The packet that something was found in.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,37 @@ impl GateAction {
     }
 }
 
+/// What a gate has done about a packet of a flow, beside letting it pass as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// The normaliser has changed something about it.
+    Changed(ChangeSet),
+    /// The normaliser has dropped it.
+    Dropped(DropReason),
+    /// It was dropped because a rule has stopped the flow.
+    Stopped,
+    /// It was dropped because the connection is refused or reset: the gate answers it itself.
+    Answered,
+    /// It was dropped, and its octets are held until an answer of the other side decides what they are.
+    Held,
+    /// What was judged of it has left, the rest is held.
+    HeldInPart,
+    /// It was dropped, and its octets leave in packets of the gate's own, because rules may edit the connection.
+    Reissued,
+}
+
+/// How much somebody asks about why rules decide as they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Explained {
+    /// Nobody asks.
+    #[default]
+    Nothing,
+    /// What the rules on an event come to, if one of them alerts or acts.
+    Decisions,
+    /// What the rules on every event come to.
+    Everything,
+}
+
 /// A decision of a rule about an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Judgement<'a> {
@@ -86,9 +118,10 @@ pub trait Output {
     /// Whether [`Output::event`] does anything with an event; what nobody reads is not made.
     fn wants(&self, flow: &Flow, event: EventId) -> bool;
 
-    /// Whether somebody asks why rules decide as they do, so that [`Output::readings`] is told.
-    fn explains(&self) -> bool {
-        false
+    /// Whether somebody asks why rules decide as they do about a flow, so that [`Output::readings`] is told. It is asked for
+    /// every event that rules read, and for every packet that a gate does something about.
+    fn explains(&self, _flow: &Flow) -> Explained {
+        Explained::Nothing
     }
 
     /// What the tests of each rule on an event come to, in the order in which rules are read.
@@ -152,6 +185,12 @@ pub trait Output {
 
     /// A gate has done something about a flow.
     fn gate_action(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>, _action: GateAction) {}
+
+    /// A gate has done something about a packet of a flow that somebody asks about; one that only observes would have done it.
+    fn deed(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>, _deed: Deed, _mode: Mode) {}
+
+    /// A gate sends a packet of its own, from its IP header on, in a flow that somebody asks about.
+    fn own_packet(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>, _octets: &[u8]) {}
 
     /// A packet is longer than what was copied of it, and cannot be inspected.
     fn uninspected(&mut self, _packet: &PacketInfo<'_>, _original_length: usize) {}

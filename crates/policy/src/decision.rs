@@ -77,6 +77,13 @@ pub struct Decision {
     pub observe: bool,
 }
 
+impl Decision {
+    /// Whether people will ask why: it alerts, or it stops something or would.
+    pub fn is_notable(&self) -> bool {
+        matches!(self.action, Action::Alert { .. }) || self.action.stops()
+    }
+}
+
 /// What a rule wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {

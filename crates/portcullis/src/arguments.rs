@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Rules(RulesArguments),
     /// Say what this machine lacks for `inline`, and how to mend it
     Doctor(DoctorArguments),
-    /// Tell what happened in the flows of a capture, and why
+    /// Tell what happened in a flow of a capture or of a running gate, and why
     Explain(ExplainArguments),
     /// Check grammars and policies, and say what is wrong with them
     Check(CheckArguments),
@@ -147,19 +147,28 @@ pub(crate) struct ReadArguments {
     pub(crate) limits: LimitArguments,
 }
 
-/// Tell what happened in the flows of a capture, and why: states, records with their fields, what the tests of each rule came
-/// to, what was decided.
+/// Tell what happened in a flow, and why: states, records with their fields, what the tests of each rule came to, what was
+/// decided, and what a gate sent.
 ///
-/// Evidence that a gate has kept is such a capture.
+/// With a FILE, of a capture; evidence that a gate has kept is one. Without, of a gate that is running here: `portcullis
+/// explain 192.0.2.1:40000`, or the `flow_id` or the `event_id` of an alert. A gate keeps a short story of each flow with an
+/// alert, and whole ones of flows that `portcullis ctl follow` has named; `portcullis explain` alone lists them.
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArguments {
-    /// Capture files; `-` is standard input
-    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) captures: Vec<PathBuf>,
+    /// Capture files (`-` is standard input), and the flow or event that is asked about
+    ///
+    /// A flow is named by the `flow_id` of its records, by a host or by an end, as `192.0.2.1:40000`; an event by
+    /// `alert.metadata.event_id` of an alert.
+    #[arg(value_name = "FLOW|EVENT|FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) what: Vec<PathBuf>,
 
-    /// Only this flow: the `flow_id` of its records, or a part of its addresses and ports
-    #[arg(long, value_name = "FLOW")]
+    /// Only this flow or event; also a part of addresses and ports
+    #[arg(long, value_name = "FLOW|EVENT")]
     pub(crate) flow: Option<String>,
+
+    /// The socket of the gate that is asked if there is no FILE
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_CONTROL, value_hint = ValueHint::FilePath)]
+    pub(crate) control: PathBuf,
 
     /// Policy to judge by: a file, the name of a shipped one, or `none` [default: all shipped ones that only alert]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -380,7 +389,11 @@ pub(crate) struct LiveArguments {
     pub(crate) limits: LimitArguments,
 }
 
-/// Ask or direct a gate that is running: status, stats, reload, reopen, mode observe|enforce, flows, explain FLOW.
+/// Ask or direct a gate that is running: status, stats, reload, reopen, mode observe|enforce, flows, follow, unfollow, explain.
+///
+/// `follow FLOW`, `follow HOST` and `follow next N` have the gate write down whole stories of flows that there are and that
+/// begin from now on; `follow` says which; `unfollow` (or `unfollow HOST`) ends it. `portcullis explain FLOW` tells them;
+/// `ctl explain FLOW` is the same as JSON.
 #[derive(Args, Debug)]
 pub(crate) struct ControlArguments {
     /// What is asked

@@ -9,6 +9,8 @@
 //! | module | is |
 //! |---|---|
 //! | `worker` | one queue and the gate behind it |
+//! | `witness` | takes what a gate finds, for records and stories |
+//! | `stories` | stories of flows that somebody asks about |
 //! | `records` | records of several workers into one place |
 //! | `evidence` | captures of flows in which something was found |
 //! | `watchdog` | ends the process when a worker hangs |
@@ -25,5 +27,7 @@ pub(crate) mod guard;
 pub(crate) mod marks;
 pub(crate) mod notify;
 pub(crate) mod records;
+pub(crate) mod stories;
 pub(crate) mod watchdog;
+pub(crate) mod witness;
 pub(crate) mod worker;

@@ -79,6 +79,7 @@ fn run(plan: &Plan) -> anyhow::Result<Outcome> {
         Task::Doctor(task) => commands::doctor::run(task),
         Task::Check(task) => commands::check::run(task, plan.colour),
         Task::Story(task) => commands::story::run(task, plan.colour),
+        Task::GateStory(task) => commands::story::of_gate(task),
         Task::Explain(code) => commands::explain::run(*code),
         Task::Format(task) => commands::format::run(task, plan.colour),
         Task::Graph(task) => commands::graph::run(task, plan.colour),

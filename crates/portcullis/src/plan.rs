@@ -13,16 +13,17 @@ use portcullis_policy::Severity;
 use portcullis_stream::{Midstream, NormaliserSettings};
 
 use crate::arguments::{
-    Arguments, CheckArguments, ColorChoice, Command, ControlArguments, DoctorArguments, FailureChoice, FamilyChoice,
-    FormatArguments, GateMode, Generated, GraphArguments, GraphFormat, InlineArguments, LimitsArguments, LiveArguments,
-    MessageFormat, MidstreamChoice, ReadArguments, RuleSetArguments, RulesArguments, RulesCommand, SandboxChoice,
-    SetUpChoice, TestArguments,
+    Arguments, CheckArguments, ColorChoice, Command, ControlArguments, DoctorArguments, ExplainArguments,
+    FailureChoice, FamilyChoice, FormatArguments, GateMode, Generated, GraphArguments, GraphFormat, InlineArguments,
+    LimitsArguments, LiveArguments, MessageFormat, MidstreamChoice, ReadArguments, RuleSetArguments, RulesArguments,
+    RulesCommand, SandboxChoice, SetUpChoice, TestArguments,
 };
 use crate::doctor::Purpose;
 use crate::firewall::{self, Families, Rules, SetUp};
 use crate::grammars::GrammarChoice;
 use crate::limits::LimitArguments;
 use crate::policies::PolicyChoice;
+use crate::trace::Wanted;
 
 /// What is to be done, and how it is to be told.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub(crate) enum Task {
     Doctor(DoctorTask),
     Check(CheckTask),
     Story(Box<StoryTask>),
+    GateStory(GateStoryTask),
     Explain(Code),
     Format(FormatTask),
     Graph(GraphTask),
@@ -81,12 +83,20 @@ pub(crate) struct ReadTask {
 #[derive(Debug)]
 pub(crate) struct StoryTask {
     pub(crate) captures: Vec<PathBuf>,
-    /// Its number in records, or a part of its addresses; nothing: all flows.
-    pub(crate) flow: Option<String>,
+    /// Nothing: all flows.
+    pub(crate) wanted: Option<Wanted>,
     pub(crate) grammars: GrammarChoice,
     pub(crate) policies: PolicyChoice,
     pub(crate) settings: Settings,
     pub(crate) limits: LimitArguments,
+}
+
+/// `portcullis explain` without captures
+#[derive(Debug)]
+pub(crate) struct GateStoryTask {
+    pub(crate) socket: PathBuf,
+    /// Nothing: which stories there are.
+    pub(crate) wanted: Option<Wanted>,
 }
 
 /// `portcullis inline`
@@ -235,14 +245,7 @@ impl Plan {
                 let set_up = set_up(setup);
                 Task::Doctor(DoctorTask { purpose: Purpose { set_up, queues: queue, records: eve, backend }, json })
             }
-            Command::Explain(explain) => Task::Story(Box::new(StoryTask {
-                captures: explain.captures,
-                flow: explain.flow,
-                grammars: GrammarChoice::new(explain.grammars),
-                policies: PolicyChoice::new(explain.policy),
-                settings: Settings { reassembly: explain.reassembly, ..Settings::default() },
-                limits: explain.limits,
-            })),
+            Command::Explain(explain) => explained(explain),
             Command::Check(CheckArguments { explain: Some(code), .. }) => Task::Explain(code),
             Command::Check(check) => Task::Check(CheckTask {
                 files: check.files,
@@ -264,6 +267,36 @@ impl Plan {
         };
         Plan { task, colour: Colour::new(color), verbosity: verbose }
     }
+}
+
+/// What is to be explained: words that name flows or events, and are no files, ask about those; without a file, a running
+/// gate is asked.
+fn explained(explain: ExplainArguments) -> Task {
+    let mut named: Vec<Wanted> = explain.flow.as_deref().map(Wanted::parse).into_iter().collect();
+    let mut captures = Vec::new();
+    for word in explain.what {
+        let wanted = word.to_str().map(Wanted::parse).filter(|wanted| wanted.is_exact() && !word.exists());
+        match wanted {
+            Some(wanted) => named.push(wanted),
+            None => captures.push(word),
+        }
+    }
+    if named.len() > 1 {
+        let problem = format!("one flow or event at a time: {} and {} are two", named[0], named[1]);
+        Arguments::command().error(clap::error::ErrorKind::TooManyValues, problem).exit()
+    }
+    let wanted = named.pop();
+    if captures.is_empty() {
+        return Task::GateStory(GateStoryTask { socket: explain.control, wanted });
+    }
+    Task::Story(Box::new(StoryTask {
+        captures,
+        wanted,
+        grammars: GrammarChoice::new(explain.grammars),
+        policies: PolicyChoice::new(explain.policy),
+        settings: Settings { reassembly: explain.reassembly, ..Settings::default() },
+        limits: explain.limits,
+    }))
 }
 
 /// The settings of an engine where nothing else was said.
@@ -463,6 +496,32 @@ mod tests {
     fn overlaps_are_read_as_linux_reads_them_unless_told_otherwise() {
         assert_eq!(read(&["x.pcap"]).settings.reassembly, Reassembly::Linux);
         assert_eq!(read(&["x.pcap", "--reassembly", "last"]).settings.reassembly, Reassembly::Last);
+    }
+
+    #[test]
+    fn what_is_explained_is_told_by_its_name() {
+        let task = |words: &[&str]| {
+            let words = ["portcullis", "explain"].iter().chain(words);
+            Plan::new(Arguments::try_parse_from(words).unwrap()).task
+        };
+        let of_gate = |words: &[&str]| match task(words) {
+            Task::GateStory(task) => task.wanted.map(|wanted| wanted.to_string()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(of_gate(&[]), None);
+        for name in ["4711", "4711-c57", "192.0.2.1", "[2001:db8::1]:25"] {
+            assert_eq!(of_gate(&[name]).as_deref(), Some(name));
+        }
+        assert_eq!(of_gate(&["--flow", "192.0."]).as_deref(), Some("192.0."));
+        for words in [&["a.pcap", "4711-c57"], &["4711-c57", "a.pcap"]] {
+            let Task::Story(story) = task(words) else { panic!("a capture is read") };
+            assert_eq!(
+                (story.captures.len(), story.wanted.map(|wanted| wanted.to_string())),
+                (1, Some(words.concat().replace("a.pcap", "")))
+            );
+        }
+        let Task::Story(story) = task(&["4711.pcapng"]) else { panic!("a capture is read") };
+        assert_eq!(story.wanted, None);
     }
 
     #[test]

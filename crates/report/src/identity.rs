@@ -1,5 +1,6 @@
-//! What a flow is called in records.
+//! What flows and their events are called in records.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine as _;
@@ -37,6 +38,46 @@ impl FlowIdentity {
             Direction::Up => (self.key.client, self.key.server),
             Direction::Down => (self.key.server, self.key.client),
         }
+    }
+}
+
+/// What an event of a flow is called: where in the flow it happened.
+///
+/// It is written `4216797076681711-c57`: the [`FlowIdentity::flow_id`], then `c` for what the client has sent or `s` for the
+/// server, then how many octets of that side came before it. So it is the same whether the flow is judged as it passes or in
+/// a capture of it, and whatever the policies are. Several events may lie at one place, and have one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EventIdentity {
+    /// The flow.
+    pub flow_id: u64,
+    /// Whose octets it lies in.
+    pub direction: Direction,
+    /// Octets of that direction before it.
+    pub offset: u64,
+}
+
+impl EventIdentity {
+    /// Reads a name as it is written; `None` if it is none.
+    pub fn parse(name: &str) -> Option<EventIdentity> {
+        let (flow_id, place) = name.split_once('-')?;
+        let direction = match place.as_bytes().first()? {
+            b'c' => Direction::Up,
+            b's' => Direction::Down,
+            _ => return None,
+        };
+        let number =
+            |digits: &str| digits.bytes().all(|octet| octet.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+        Some(EventIdentity { flow_id: number(flow_id)?, direction, offset: number(place.get(1..)?)? })
+    }
+}
+
+impl fmt::Display for EventIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = match self.direction {
+            Direction::Up => 'c',
+            Direction::Down => 's',
+        };
+        write!(f, "{}-{side}{}", self.flow_id, self.offset)
     }
 }
 
@@ -107,6 +148,20 @@ mod tests {
         for (protocol, client, server, expected) in vectors {
             assert_eq!(community_id(&key(protocol, client, server)), expected);
             assert_eq!(community_id(&key(protocol, server, client)), expected, "the other direction");
+        }
+    }
+
+    #[test]
+    fn names_of_events_are_read_as_they_are_written() {
+        let event = EventIdentity { flow_id: 4_216_797_076_681_711, direction: Direction::Up, offset: 57 };
+        assert_eq!(event.to_string(), "4216797076681711-c57");
+        for direction in Direction::BOTH {
+            let event = EventIdentity { direction, ..event };
+            assert_eq!(EventIdentity::parse(&event.to_string()), Some(event));
+        }
+        for none in ["", "1", "1-", "1-c", "1-x5", "-c5", "1-c-5", "1-c+5", "+1-c5", "1-c99999999999999999999", "1-é5"]
+        {
+            assert_eq!(EventIdentity::parse(none), None, "{none:?}");
         }
     }
 

@@ -66,7 +66,7 @@ pub use address::FullAddress;
 pub use dns::{DnsFields, DnsMessage, Question, Resource, ResourceData};
 pub use encode::{Body, Encoder};
 pub use head::{Ends, Head};
-pub use identity::{FlowIdentity, community_id};
+pub use identity::{EventIdentity, FlowIdentity, community_id};
 pub use mail::{Command, Mail, MailOutcome, MailReply, MailSession, Mails, Place, Recipient, Said, Verb};
 pub use record::alert::{Alert, GENERATOR, Outcome};
 pub use record::anomaly::{Anomaly, AnomalyKind};

@@ -34,6 +34,47 @@ fn a_flow_is_told_with_its_states_records_rules_and_decisions() {
 }
 
 #[test]
+fn an_event_is_told_by_the_name_that_its_alert_has() {
+    let read = portcullis(["read", "pcaps/demo.pcap", "--policy", "smtp", "--eve", "-"]);
+    let all = records(&read);
+    let alerts = of_type(&all, "alert");
+    assert!(alerts.len() > 5, "{alerts:?}");
+    for alert in alerts {
+        let event = alert["alert"]["metadata"]["event_id"][0].as_str().unwrap();
+        assert!(event.starts_with(&format!("{}-", alert["flow_id"])), "{event}");
+        // Before or behind the capture.
+        let run = portcullis(["explain", event, "pcaps/demo.pcap", "--policy", "smtp"]);
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        let decided = format!("=> rule {}: alert", alert["alert"]["signature_id"]);
+        for part in [decided.as_str(), event, "-- end", "other lines: ask for the flow"] {
+            assert!(run.stdout.contains(part), "{part:?} is not in\n{}", run.stdout);
+        }
+    }
+    let (Some(first), [.., last]) = (all.iter().find(|record| record["flow_id"].is_u64()), &all[..]) else { panic!() };
+    assert_eq!(last["event_type"], "stats");
+    let nowhere = format!("{}-c99999", first["flow_id"]);
+    let run = portcullis(["explain", "pcaps/demo.pcap", &nowhere]);
+    assert!(run.stdout.contains(&format!("the story says nothing of the event {nowhere}")), "{}", run.stdout);
+}
+
+#[test]
+fn without_a_capture_a_gate_is_asked_and_one_that_is_not_there_is_said() {
+    for words in [&["explain", "4711"][..], &["explain"], &["explain", "--flow", "192.0.2"]] {
+        let run = portcullis([words, &["--control", "/nonexistent/control.sock"]].concat());
+        assert_eq!((run.status, run.stdout.as_str()), (2, ""));
+        assert!(
+            run.stderr.contains("cannot reach a gate at /nonexistent/control.sock: is one running"),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.contains("A capture is explained by its file"), "{}", run.stderr);
+    }
+    let two = portcullis(["explain", "4711", "4712"]);
+    assert_eq!(two.status, 2);
+    assert!(two.stderr.contains("one flow or event at a time"), "{}", two.stderr);
+}
+
+#[test]
 fn what_a_rule_refuses_ends_the_story() {
     let run = portcullis(["explain", "pcaps/demo.pcap", "--policy", "smtp-strict"]);
     assert_eq!(run.status, 0, "{}", run.stderr);

@@ -8,7 +8,7 @@ use super::hold::{Held, Taken};
 use super::{Fate, Gate, Mode};
 use crate::bounds::{Bound, WhenMet};
 use crate::flow::{Inspection, Tracked, Verdict};
-use crate::output::{GateAction, Output, PacketInfo};
+use crate::output::{Deed, GateAction, Output, PacketInfo};
 
 /// What a gate keeps of a flow that it does something about.
 #[derive(Debug, Default)]
@@ -69,6 +69,7 @@ impl Gate {
         };
         if let Some(parting) = tracked.gate.as_mut().and_then(|gate| gate.parting.as_mut()) {
             parting.packet(direction, segment, packet.time, send);
+            self.deed = Some(Deed::Answered);
             self.statistics.refused += 1;
             return Fate::Drop;
         }
@@ -83,17 +84,22 @@ impl Gate {
             Verdict::Bypass => {
                 self.statistics.bypassed += 1;
                 return match &normalised.treatment {
-                    Treatment::Change(rewrite) => Fate::Replace(rewrite.apply(ip, segment)),
+                    Treatment::Change(rewrite) => {
+                        self.deed = Some(Deed::Changed(rewrite.changes()));
+                        Fate::Replace(rewrite.apply(ip, segment))
+                    }
                     Treatment::Forward | Treatment::Drop(_) => Fate::Bypass,
                 };
             }
             Verdict::Drop => {
+                self.deed = Some(Deed::Stopped);
                 self.statistics.dropped += 1;
                 self.statistics.dropped_by_rules += 1;
                 return Fate::Drop;
             }
             Verdict::Reset | Verdict::Refuse(_) => {
                 self.part(flow, Some(normalised), packet, output, send);
+                self.deed = Some(Deed::Answered);
                 self.statistics.refused += 1;
                 return Fate::Drop;
             }
@@ -207,11 +213,13 @@ impl Gate {
             self.engine.work.statistics.count(Bound::HoldBytes);
         }
         if before.is_empty() {
+            self.deed = Some(Deed::Held);
             self.statistics.dropped += 1;
             self.statistics.held += 1;
             return Some(Fate::Drop);
         }
         // What was judged leaves at once: the answer that the rest waits for is an answer to it.
+        self.deed = Some(Deed::HeldInPart);
         self.statistics.accepted += 1;
         self.statistics.rewritten += 1;
         let flags = TcpFlags(segment.flags.0 & !(TcpFlags::FIN.0 | TcpFlags::URG.0));

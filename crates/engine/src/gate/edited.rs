@@ -16,7 +16,7 @@ use super::carry::{GateFlow, waiting};
 use super::{Fate, Gate};
 use crate::engine::Engine;
 use crate::flow::{Inspection, Tracked, Verdict};
-use crate::output::{GateAction, Output, PacketInfo};
+use crate::output::{Deed, GateAction, Output, PacketInfo};
 
 /// Most connections whose beginnings are remembered until they are inspected: those of the last seconds.
 const MOST_BEGINNINGS: usize = 65_536;
@@ -147,7 +147,7 @@ impl Gate {
         if let Treatment::Drop(reason) = normalised.treatment
             && reason != DropReason::Withheld
         {
-            return Some(self.drop_normalised());
+            return Some(self.drop_normalised(reason));
         }
         self.make_edits(flow, packet, output);
         let tracked = self.engine.tracked_mut(flow)?;
@@ -164,6 +164,7 @@ impl Gate {
         if !listed {
             self.waiting.push(flow);
         }
+        self.deed = Some(Deed::Reissued);
         self.statistics.dropped += 1;
         self.statistics.reissued += 1;
         Some(Fate::Drop)

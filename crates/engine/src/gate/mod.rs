@@ -37,7 +37,7 @@ use crate::bounds::WhenMet;
 use crate::engine::{Engine, Settings};
 use crate::flow::Verdict;
 use crate::grammars::Grammars;
-use crate::output::{Output, PacketInfo};
+use crate::output::{Deed, Explained, Output, PacketInfo};
 use crate::statistics::Statistics;
 pub(crate) use carry::GateFlow;
 pub(crate) use edited::Beginnings;
@@ -69,6 +69,8 @@ pub struct Gate {
     waiting: Vec<FlowId>,
     /// The flow of the last packet.
     last: Option<FlowId>,
+    /// What was done about it, unless it passes as it is.
+    deed: Option<Deed>,
 }
 
 impl Gate {
@@ -80,7 +82,7 @@ impl Gate {
             engine.failures.general = WhenMet::Drop;
         }
         let engine = Engine::new(grammars, policies, engine).in_the_way(settings.normaliser, settings.mtu);
-        Gate { engine, settings, statistics: GateStatistics::default(), waiting: Vec::new(), last: None }
+        Gate { engine, settings, statistics: GateStatistics::default(), waiting: Vec::new(), last: None, deed: None }
     }
 
     /// Takes a packet and says what becomes of it; packets of the gate's own, from their IP header on, are appended to
@@ -89,6 +91,7 @@ impl Gate {
         let sent = send.len();
         self.statistics.seen += 1;
         self.last = None;
+        self.deed = None;
         let fate = if arriving.is_cut() {
             self.statistics.uninspected += 1;
             self.uninspectable(arriving, output)
@@ -106,6 +109,10 @@ impl Gate {
             }
             fate => fate,
         };
+        if let Some(flow) = self.last {
+            let mode = if acts { Mode::Enforce } else { Mode::Observe };
+            self.tell(flow, &packet_info(arriving), mode, send.get(sent..).unwrap_or_default(), output);
+        }
         self.statistics.sent += send.len().saturating_sub(sent) as u64;
         fate
     }
@@ -115,7 +122,14 @@ impl Gate {
         let sent = send.len();
         self.engine.advance(now, output);
         let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain(|flow| self.time_passes(*flow, now, output, send));
+        waiting.retain(|flow| {
+            let before = send.len();
+            self.deed = None;
+            let more = self.time_passes(*flow, now, output, send);
+            let mode = self.settings.mode;
+            self.tell(*flow, &PacketInfo::of_time(now), mode, send.get(before..).unwrap_or_default(), output);
+            more
+        });
         waiting.append(&mut self.waiting);
         self.waiting = waiting;
         self.statistics.sent += send.len().saturating_sub(sent) as u64;
@@ -198,10 +212,26 @@ impl Gate {
         self.engine.table().normaliser_statistics()
     }
 
+    /// Tells whoever asks about a flow what was done about its packet, and what is sent.
+    fn tell(&mut self, flow: FlowId, packet: &PacketInfo<'_>, mode: Mode, sent: &[Vec<u8>], output: &mut dyn Output) {
+        if self.deed.is_none() && sent.is_empty() {
+            return;
+        }
+        let Some(flow) = self.engine.flow(flow).filter(|flow| output.explains(flow) != Explained::Nothing) else {
+            return;
+        };
+        if let Some(deed) = self.deed {
+            output.deed(flow, packet, deed, mode);
+        }
+        for octets in sent {
+            output.own_packet(flow, packet, octets);
+        }
+    }
+
     fn judge(&mut self, arriving: &Arriving<'_>, output: &mut dyn Output, send: &mut Vec<Vec<u8>>) -> Fate {
         let dropped = |gate: &mut Gate, reason| {
             gate.engine.table_mut().count_drop(reason);
-            gate.drop_normalised()
+            gate.drop_normalised(reason)
         };
         match self.engine.pass(arriving, output) {
             Passage::Segment { flow, ip, segment, normalised } => {
@@ -244,6 +274,7 @@ impl Gate {
         let verdict = flow.and_then(|flow| self.engine.flow(flow)).map(|flow| &flow.verdict);
         match verdict {
             Some(verdict) if verdict.stops() => {
+                self.deed = Some(Deed::Stopped);
                 self.statistics.dropped += 1;
                 self.statistics.dropped_by_rules += 1;
                 Fate::Drop
@@ -267,15 +298,17 @@ impl Gate {
                 Fate::Accept
             }
             Treatment::Change(rewrite) => {
+                self.deed = Some(Deed::Changed(rewrite.changes()));
                 self.statistics.accepted += 1;
                 self.statistics.rewritten += 1;
                 Fate::Replace(rewrite.apply(ip, segment))
             }
-            Treatment::Drop(_) => self.drop_normalised(),
+            Treatment::Drop(reason) => self.drop_normalised(*reason),
         }
     }
 
-    fn drop_normalised(&mut self) -> Fate {
+    fn drop_normalised(&mut self, reason: DropReason) -> Fate {
+        self.deed = Some(Deed::Dropped(reason));
         self.statistics.dropped += 1;
         self.statistics.normalised_away += 1;
         Fate::Drop

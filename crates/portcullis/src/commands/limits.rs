@@ -64,6 +64,7 @@ fn sections() -> Vec<(&'static str, Vec<Fixed>)> {
         ("fixed: grammar and policy files", languages()),
         ("fixed: policies", policies()),
         ("fixed: records", records()),
+        ("fixed: stories (`explain`); a story says where something was left out", stories()),
     ]
 }
 
@@ -176,6 +177,23 @@ fn records() -> Vec<Fixed> {
         count(report::MAX_STATISTICS_PROTOCOLS, "protocols that the statistics tell apart"),
         octets(report::SINK_BUFFER, "records that are collected before they are written"),
         octets(report::MAX_SINK_BACKLOG, "records that wait while nothing can be written"),
+    ]
+}
+
+fn stories() -> Vec<Fixed> {
+    use crate::gateway::{control, stories, witness};
+    use crate::trace;
+
+    vec![
+        octets(trace::FLOW_TEXT, "story of a flow of a capture (story_octets)"),
+        octets(trace::ALL_TEXT, "stories of all open flows of captures (stories_octets); further ones are not told"),
+        octets(stories::FOLLOWED_OCTETS, "story of a flow that a gate follows (story_octets)"),
+        octets(stories::ALERTED_OCTETS, "story of a flow with an alert that it does not follow (story_octets)"),
+        octets(stories::ALL_OCTETS, "stories of a queue, also of flows that have ended; the oldest give way, counted"),
+        count(stories::MOST_FOLLOWED, "flows of a queue that are followed at once; others are counted"),
+        count(stories::MOST_WISHES, "orders to follow that are in force at once"),
+        count(control::MOST_NEXT, "greatest N of `ctl follow next N`"),
+        count(witness::MOST_STORIES, "stories of a queue in one answer"),
     ]
 }
 

@@ -10,11 +10,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::trace::Wanted;
+
 /// Most octets of a command.
 const MAX_COMMAND: u64 = 4096;
 
 /// How long a client may take to say what it wants, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Most flows that `follow next N` may name.
+pub(crate) const MOST_NEXT: u32 = 1000;
 
 /// What can be asked of a running gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +36,21 @@ pub(crate) enum Request {
     Mode(portcullis_engine::Mode),
     /// Flows at the moment.
     Flows,
-    /// What is known of a flow.
-    Explain(String),
+    /// The stories of the flows, or of the event, that are meant; nothing: which there are.
+    Explain(Option<Wanted>),
+    /// Write down the stories of flows; nothing: which are followed.
+    Follow(Option<Followed>),
+    /// Follow them no longer; nothing: none any more.
+    Unfollow(Option<Wanted>),
+}
+
+/// Which flows are to be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// Those that are meant by a name.
+    Named(Wanted),
+    /// So many that begin from now on.
+    Next(u32),
 }
 
 impl Request {
@@ -47,9 +65,19 @@ impl Request {
             ["mode", "observe"] => Ok(Request::Mode(portcullis_engine::Mode::Observe)),
             ["mode", "enforce"] => Ok(Request::Mode(portcullis_engine::Mode::Enforce)),
             ["flows"] => Ok(Request::Flows),
-            ["explain", flow] => Ok(Request::Explain((*flow).to_owned())),
+            ["explain"] => Ok(Request::Explain(None)),
+            ["explain", flow] => Ok(Request::Explain(Some(Wanted::parse(flow)))),
+            ["follow"] => Ok(Request::Follow(None)),
+            ["follow", "next", number] => match number.parse() {
+                Ok(number @ 1..=MOST_NEXT) => Ok(Request::Follow(Some(Followed::Next(number)))),
+                _ => Err(format!("{number:?} is no number of flows, from 1 to {MOST_NEXT}")),
+            },
+            ["follow", flow] => Ok(Request::Follow(Some(Followed::Named(Wanted::parse(flow))))),
+            ["unfollow"] => Ok(Request::Unfollow(None)),
+            ["unfollow", flow] => Ok(Request::Unfollow(Some(Wanted::parse(flow)))),
             _ => Err(format!(
-                "{line:?} is no command; there are status, stats, reload, reopen, mode observe|enforce, flows, explain FLOW"
+                "{line:?} is no command; there are status, stats, reload, reopen, mode observe|enforce, flows, \
+                 follow [FLOW|HOST|next N], unfollow [FLOW|HOST], explain [FLOW|EVENT]"
             )),
         }
     }
@@ -159,7 +187,15 @@ mod tests {
     #[test]
     fn commands_are_understood_or_explained() {
         assert_eq!(Request::parse("mode enforce"), Ok(Request::Mode(portcullis_engine::Mode::Enforce)));
-        assert_eq!(Request::parse(" explain  1 "), Ok(Request::Explain("1".to_owned())));
+        assert_eq!(Request::parse(" explain  1 "), Ok(Request::Explain(Some(Wanted::Flow(1)))));
+        assert_eq!(Request::parse("explain"), Ok(Request::Explain(None)));
+        assert_eq!(Request::parse("follow next 3"), Ok(Request::Follow(Some(Followed::Next(3)))));
+        let host = Wanted::Host([192, 0, 2, 1].into());
+        assert_eq!(Request::parse("follow 192.0.2.1"), Ok(Request::Follow(Some(Followed::Named(host.clone())))));
+        assert_eq!(Request::parse("unfollow 192.0.2.1"), Ok(Request::Unfollow(Some(host))));
+        for none in ["follow next 0", "follow next x", "follow next 9999"] {
+            assert!(Request::parse(none).unwrap_err().contains("is no number of flows"), "{none}");
+        }
         assert!(Request::parse("mode").unwrap_err().contains("there are status"));
     }
 

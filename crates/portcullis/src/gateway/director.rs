@@ -1,7 +1,7 @@
 //! Directs the workers: loads rules, answers signals and requests, writes statistics.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
-use super::control::{Handler, Request};
+use super::control::{Followed, Handler, Request};
 use super::notify::ServiceManager;
 use super::records::{Lines, Writer};
-use super::worker::{Desk, Orders, Told, describe, wall_clock};
+use super::stories::{MOST_FOLLOWED, Wish};
+use super::witness::{MOST_STORIES, Witness};
+use super::worker::{Desk, Orders, Told, wall_clock};
 use crate::grammars::{self, GrammarChoice};
 use crate::plan::Destination;
 use crate::policies::{self, PolicyChoice};
+use crate::trace::Wanted;
 
 /// How long a worker may take to answer a question about its flows.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Most flows that one answer lists.
-const MOST_FLOWS: usize = 1000;
 
 /// Where rules come from, so that they can be loaded again.
 #[derive(Clone, Debug)]
@@ -126,8 +126,23 @@ impl Director {
                 tracing::warn!(mode = mode.name(), "the mode was changed");
                 json!({ "mode": mode.name() })
             }
-            Request::Flows => self.flows(None),
-            Request::Explain(flow) => self.flows(Some(flow)),
+            Request::Flows => json!({ "flows": self.ask(|gate, witness| witness.flows(gate)) }),
+            Request::Explain(wanted) => self.explain(wanted.as_ref()),
+            Request::Follow(Some(followed)) => self.follow(followed),
+            Request::Follow(None) => {
+                let orders = self
+                    .ask(|_, witness| witness.stories.wishes().iter().map(|wish| json!(wish.to_string())).collect());
+                let counts = self.told().0.stories;
+                json!({ "orders": unlike(orders), "followed": counts.followed, "most": MOST_FOLLOWED })
+            }
+            Request::Unfollow(wanted) => {
+                let wanted = wanted.clone();
+                self.ask(move |_, witness| {
+                    witness.stories.unfollow(wanted.as_ref());
+                    Vec::new()
+                });
+                json!({ "unfollowed": true })
+            }
         }
     }
 
@@ -138,6 +153,7 @@ impl Director {
     }
 
     fn status(&self) -> Value {
+        let stories = self.told().0.stories;
         let (rules, reloads) = self.orders.rules();
         let queues: Vec<Value> = self
             .desks
@@ -153,6 +169,13 @@ impl Director {
             "rules": rules,
             "reloads": reloads,
             "queues": queues,
+            "stories": {
+                "followed": stories.followed,
+                "kept": stories.kept,
+                "octets": stories.octets,
+                "not_followed": stories.not_followed,
+                "given_up": stories.given_up,
+            },
             "records_lost": self.writer.as_ref().map(Writer::lost),
             "evidence_lost": self.evidence.as_ref().map(|lost| lost.load(Ordering::Relaxed)),
         })
@@ -209,6 +232,7 @@ impl Director {
             sum.normaliser += &told.normaliser;
             sum.queue = sum.queue.plus(told.queue);
             sum.flows += told.flows;
+            sum.stories = sum.stories.plus(told.stories);
             sum.memory += told.memory;
             sum.unsent += told.unsent;
         }
@@ -216,24 +240,67 @@ impl Director {
         (sum, counted)
     }
 
-    /// Flows at the moment, or those whose id or addresses are named.
-    fn flows(&self, named: Option<&str>) -> Value {
+    /// Asks all workers; what they have answered in time.
+    fn ask(&self, question: impl FnOnce(&Gate, &mut Witness) -> Vec<Value> + Clone + Send + 'static) -> Vec<Value> {
         let (sender, receiver) = channel();
         for (_, desk) in &self.desks {
-            let sender = sender.clone();
-            let named = named.map(str::to_owned);
-            desk.ask(Box::new(move |gate: &Gate| {
-                let flows = gate.engine().live_flows().filter(|flow| {
-                    named
-                        .as_ref()
-                        .is_none_or(|named| flow.id.to_string() == *named || flow.key.to_string().contains(named))
-                });
-                let _ = sender.send(flows.take(MOST_FLOWS).map(describe).collect::<Vec<Value>>());
+            let (sender, question) = (sender.clone(), question.clone());
+            desk.ask(Box::new(move |gate: &Gate, witness: &mut Witness| {
+                let _ = sender.send(question(gate, witness));
             }));
         }
         drop(sender);
-        let flows = collect(&receiver, self.desks.len());
-        json!({ "flows": flows })
+        collect(&receiver, self.desks.len())
+    }
+
+    /// The stories that are asked for.
+    fn explain(&self, wanted: Option<&Wanted>) -> Value {
+        let Some(wanted) = wanted else {
+            let flows = self.ask(|gate, witness| witness.list(gate));
+            let note = match flows.len() {
+                0 => "no story is kept: there was no alert, and nothing is followed (portcullis ctl follow)".to_owned(),
+                count => format!("{count} stories; portcullis explain FLOW tells one"),
+            };
+            return json!({ "flows": flows, "note": note });
+        };
+        let asked = wanted.clone();
+        let flows = self.ask(move |gate, witness| witness.explain(gate, &asked));
+        if flows.is_empty() {
+            let error = format!(
+                "no flow is \"{wanted}\", neither now nor among the stories that are kept of flows that have ended: name it by \
+                 the flow_id or event_id of a record, or by a part of its addresses, as 192.0.2.1:40000. Evidence of a flow \
+                 with an alert may be a capture: portcullis explain FILE"
+            );
+            return json!({ "flows": flows, "error": error });
+        }
+        let more = flows.len() >= MOST_STORIES;
+        let note = more.then(|| format!("there may be more: a worker tells {MOST_STORIES} stories at most"));
+        json!({ "flows": flows, "note": note })
+    }
+
+    /// Has workers follow flows.
+    fn follow(&self, followed: &Followed) -> Value {
+        let wish = match followed {
+            Followed::Named(wanted) => Wish::Named(wanted.clone()),
+            Followed::Next(number) => Wish::Next(Arc::new(AtomicU32::new(*number))),
+        };
+        let name = wish.to_string();
+        let answers = self.ask(move |gate, witness| {
+            vec![match witness.follow(gate, wish, wall_clock()) {
+                Ok(count) => json!(count),
+                Err(error) => json!(error),
+            }]
+        });
+        if let Some(error) = answers.iter().find(|answer| answer.is_string()) {
+            return json!({ "error": error });
+        }
+        let now: u64 = answers.iter().filter_map(Value::as_u64).sum();
+        match followed {
+            Followed::Named(wanted) if wanted.flow_id().is_some() && now == 0 => {
+                json!({ "error": format!("no flow is \"{name}\" now, or too many are followed ({MOST_FOLLOWED} for each queue)") })
+            }
+            _ => json!({ "follow": name, "flows_now": now, "most": MOST_FOLLOWED }),
+        }
     }
 
     /// Writes a `stats` record.
@@ -301,6 +368,19 @@ pub(crate) fn handler(director: &Arc<Director>) -> Arc<Mutex<Box<Handler>>> {
     let director = Arc::clone(director);
     let handler: Box<Handler> = Box::new(move |request| director.answer(&request));
     Arc::new(Mutex::new(handler))
+}
+
+/// Each once, in order.
+fn unlike(mut values: Vec<Value>) -> Vec<Value> {
+    let mut seen = Vec::new();
+    values.retain(|value| {
+        let is_new = !seen.contains(value);
+        if is_new {
+            seen.push(value.clone());
+        }
+        is_new
+    });
+    values
 }
 
 fn collect(receiver: &Receiver<Vec<Value>>, most: usize) -> Vec<Value> {

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_capture::Injector;
 use portcullis_capture::queue::{Disposition, PacketQueue, QueueError, QueueStatistics, Received};
-use portcullis_engine::{Arriving, Fate, Flow, Gate, GateStatistics, Grammars, Mode};
+use portcullis_engine::{Arriving, Fate, Gate, GateStatistics, Grammars, Mode};
 use portcullis_policy::PolicySet;
 use portcullis_report::Statistics;
 use portcullis_stream::NormaliserStatistics;
 use portcullis_wire::Timestamp;
 
 use super::evidence::Keeper;
+use super::stories::StoryCounts;
 use super::watchdog::Pulse;
+use super::witness::Witness;
 use crate::read::reporter::{Lead, Reporter};
 
 /// How long a worker waits for a packet before it looks at its clock.
@@ -94,6 +96,7 @@ pub(crate) struct Told {
     pub(crate) queue: QueueStatistics,
     pub(crate) counted: Statistics,
     pub(crate) flows: usize,
+    pub(crate) stories: StoryCounts,
     pub(crate) memory: usize,
     /// Packets of the gate's own that could not be sent.
     pub(crate) unsent: u64,
@@ -101,8 +104,8 @@ pub(crate) struct Told {
     pub(crate) failure: Option<String>,
 }
 
-/// What is asked of a worker about its flows.
-pub(crate) type Question = Box<dyn FnOnce(&Gate) + Send>;
+/// What is asked of a worker about its flows, or whether to follow some.
+pub(crate) type Question = Box<dyn FnOnce(&Gate, &mut Witness) + Send>;
 
 /// What a worker shares with those who ask it.
 #[derive(Default)]
@@ -129,7 +132,7 @@ impl Desk {
 pub(crate) struct Worker {
     queue: Box<dyn PacketQueue>,
     gate: Gate,
-    reporter: Reporter,
+    witness: Witness,
     injector: Injector,
     keeper: Option<Keeper>,
     /// The mark of packets whose flow need not be shown any more.
@@ -161,7 +164,7 @@ impl Worker {
         Worker {
             queue,
             gate,
-            reporter,
+            witness: Witness::new(reporter),
             injector,
             keeper,
             bypass_mark,
@@ -191,10 +194,10 @@ impl Worker {
             let now = Instant::now();
             if now >= tick {
                 tick = now + STEP;
-                self.gate.tick(wall_clock(), &mut self.reporter, &mut self.send);
+                self.gate.tick(wall_clock(), &mut self.witness, &mut self.send);
                 self.follow_leads();
                 self.inject();
-                self.reporter.flush();
+                self.witness.reporter.flush();
             }
             if now >= tell {
                 tell = now + TELL;
@@ -218,8 +221,8 @@ impl Worker {
                     checksum_ready: packet.checksum_ready,
                     offloaded: packet.offloaded,
                 };
-                self.reporter.packet(0, packet.time, packet.data.len(), packet.original_length);
-                let fate = self.gate.packet(&arriving, &mut self.reporter, &mut self.send);
+                self.witness.reporter.packet(0, packet.time, packet.data.len(), packet.original_length);
+                let fate = self.gate.packet(&arriving, &mut self.witness, &mut self.send);
                 if let (Some(keeper), Some(flow)) = (&mut self.keeper, self.gate.last_flow()) {
                     keeper.packet(flow, packet.time, packet.data);
                 }
@@ -256,14 +259,14 @@ impl Worker {
         if missed > 0 {
             self.missed = uninspected;
             self.gate.packets_were_missed(missed);
-            self.reporter.missed(missed, wall_clock());
+            self.witness.reporter.missed(missed, wall_clock());
         }
         Ok(())
     }
 
     fn follow_leads(&mut self) {
         let Some(keeper) = &mut self.keeper else { return };
-        for lead in self.reporter.leads() {
+        for lead in self.witness.reporter.leads() {
             match lead {
                 Lead::Found { flow, name, comment } => keeper.found(flow, name, comment),
                 Lead::Ended(flow) => keeper.ended(flow),
@@ -293,14 +296,14 @@ impl Worker {
         let rules = self.gate.engine().rules();
         if !Arc::ptr_eq(&rules.grammars, &order.grammars) || !Arc::ptr_eq(&rules.policies, &order.policies) {
             self.gate.replace_rules(Arc::clone(&order.grammars), order.policies);
-            self.reporter.rules_replaced(self.gate.engine().rules().generation, &order.grammars);
+            self.witness.reporter.rules_replaced(self.gate.engine().rules().generation, &order.grammars);
         }
     }
 
     fn answer(&mut self) {
         if self.desk.asked.swap(false, Ordering::AcqRel) {
             let questions = std::mem::take(&mut *self.desk.questions.lock().unwrap_or_else(PoisonError::into_inner));
-            questions.into_iter().for_each(|question| question(&self.gate));
+            questions.into_iter().for_each(|question| question(&self.gate, &mut self.witness));
         }
     }
 
@@ -309,8 +312,9 @@ impl Worker {
             gate: *self.gate.statistics(),
             normaliser: self.gate.normaliser_statistics().cloned().unwrap_or_default(),
             queue: self.queue.statistics(),
-            counted: self.reporter.counted(self.gate.engine_statistics()),
+            counted: self.witness.reporter.counted(self.gate.engine_statistics()),
             flows: self.gate.engine().flows(),
+            stories: self.witness.stories.counts(),
             memory: self.gate.engine().memory(),
             unsent: self.unsent,
             failure,
@@ -319,34 +323,22 @@ impl Worker {
     }
 
     fn finish(mut self) {
-        self.gate.finish(&mut self.reporter, &mut self.send);
+        self.gate.finish(&mut self.witness, &mut self.send);
         self.follow_leads();
         self.inject();
         if let Err(error) = self.queue.flush() {
             tracing::warn!("{error}");
         }
-        self.reporter.flush();
+        self.witness.reporter.flush();
         self.tell(None);
     }
 
     fn fail(&mut self, error: &dyn std::error::Error) {
         tracing::error!("{error}");
-        self.reporter.flush();
+        self.witness.reporter.flush();
         self.tell(Some(error.to_string()));
         self.orders.stop();
     }
-}
-
-/// What a flow is at the moment, for people.
-pub(crate) fn describe(flow: &Flow) -> serde_json::Value {
-    serde_json::json!({
-        "flow": flow.key.to_string(),
-        "id": flow.id.to_string(),
-        "protocol": flow.protocol_name,
-        "midstream": flow.midstream,
-        "verdict": flow.verdict.name(),
-        "alerts": flow.alerts,
-    })
 }
 
 /// Now, as packets have it.

@@ -10,8 +10,9 @@ use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId, EventKind, ProtocolScheme};
 use portcullis_policy::{Action, RuleId, RuleInfo, Severity};
 use portcullis_report::{
-    Alert, Anomaly, AnomalyKind, Body, DnsRecord, Encoder, FlowIdentity, FlowRecord, GateRecord, Head, Mail,
-    MailRecord, MailSession, Moment, Outcome, Sink, SinkError, Statistics, StatisticsRecord, Style, Summary, open_sink,
+    Alert, Anomaly, AnomalyKind, Body, DnsRecord, Encoder, EventIdentity, FlowIdentity, FlowRecord, GateRecord, Head,
+    Mail, MailRecord, MailSession, Moment, Outcome, Sink, SinkError, Statistics, StatisticsRecord, Style, Summary,
+    open_sink,
 };
 use portcullis_stream::{EndReason, FlowId, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::{Timestamp, WireAnomaly};
@@ -43,7 +44,7 @@ pub(crate) struct Reporter {
 /// Something that whoever keeps evidence wants to know.
 #[derive(Debug)]
 pub(crate) enum Lead {
-    /// A rule has alerted about a flow, or stopped it.
+    /// A rule has alerted about a flow, or the gate has done something about it.
     Found {
         flow: FlowId,
         /// The flow's name, as records have it.
@@ -177,6 +178,11 @@ impl Reporter {
         self.leads.iter_mut().flat_map(|leads| leads.drain(..))
     }
 
+    /// What a flow is called in records, as long as it lasts.
+    pub(crate) fn identity(&self, flow: FlowId) -> Option<&FlowIdentity> {
+        self.flows.get(flow.slot())?.as_deref().map(|report| &report.identity)
+    }
+
     /// Writes what was collected.
     pub(crate) fn flush(&mut self) {
         if let (Some(sink), None) = (&mut self.out.sink, &self.out.failed) {
@@ -205,6 +211,7 @@ impl Reporter {
             severity: Severity::High,
             text: &text,
             event: "gate.uninspected",
+            place: None,
             outcome: Outcome::Allowed,
             decided: &[],
             mail: None,
@@ -331,6 +338,11 @@ impl Output for Reporter {
                     severity: *severity,
                     text,
                     event: &name,
+                    place: Some(EventIdentity {
+                        flow_id: report.identity.flow_id,
+                        direction: event.direction,
+                        offset: event.offset,
+                    }),
                     decided: judgement.of_rule,
                     outcome: match judgement {
                         Judgement { blocked: true, .. } => Outcome::Blocked,
@@ -377,7 +389,7 @@ impl Output for Reporter {
     }
 
     fn gate_action(&mut self, flow: &Flow, packet: &PacketInfo<'_>, action: GateAction) {
-        let Reporter { flows, out, .. } = self;
+        let Reporter { flows, out, leads, .. } = self;
         let Some(report) = report_of(flows, flow) else { return };
         let known = Some(flow.protocol_name).filter(|name| !name.is_empty());
         let head = Head { app_proto: known, ..Head::of_flow(&report.identity, moment_of(packet)) };
@@ -385,6 +397,14 @@ impl Output for Reporter {
             Verdict::Refuse(text) => Some(&**text),
             _ => None,
         };
+        if let Some(leads) = leads {
+            let told = text.map_or_else(String::new, |text| format!(": {text}"));
+            leads.push(Lead::Found {
+                flow: flow.id,
+                name: report.identity.flow_id,
+                comment: format!("gate {}{told}", action.name()),
+            });
+        }
         out.record(head, &GateRecord { action: action.name(), text, rule: None });
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::encode::Body;
+use crate::identity::EventIdentity;
 use crate::mail::Mail;
 use crate::record::mail::Envelope;
 
@@ -36,6 +37,8 @@ pub struct Alert<'a> {
     pub text: &'a str,
     /// The event that the rule is on, `smtp.command`.
     pub event: &'a str,
+    /// Where in which flow the event is; none of an alert about no flow.
+    pub place: Option<EventIdentity>,
     /// What became of the event.
     pub outcome: Outcome,
     /// All that the rule has decided about the event.
@@ -126,14 +129,17 @@ struct Metadata<'a>(&'a Alert<'a>);
 
 impl Serialize for Metadata<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Alert { rule, severity, event, .. } = self.0;
+        let Alert { rule, severity, event, place, .. } = self.0;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("severity", &[severity.as_str()])?;
         map.serialize_entry("policy", &[&*rule.policy])?;
         map.serialize_entry("rule", &[rule.name.as_str()])?;
         map.serialize_entry("event", &[*event])?;
+        if let Some(place) = place {
+            map.serialize_entry("event_id", &[place.to_string()])?;
+        }
         for (index, (key, _)) in rule.about.iter().enumerate() {
-            let ours = matches!(key.as_str(), "severity" | "policy" | "rule" | "event" | "category");
+            let ours = matches!(key.as_str(), "severity" | "policy" | "rule" | "event" | "event_id" | "category");
             let seen = rule.about.iter().take(index).any(|(earlier, _)| earlier == key);
             if !ours && !seen {
                 map.serialize_entry(key, &about(rule, key).collect::<Vec<_>>())?;
