@@ -89,7 +89,7 @@ impl Judge<'_> {
 
     /// Tells what the rules on an event come to.
     fn tell_readings(&mut self, event: &Event<'_>) {
-        let connection = Connection { key: &self.flow.key, protocol: self.flow.protocol_name };
+        let connection = Connection::of(self.flow);
         let host = EventOfFlow { event, connection };
         let readings = self.policies.readings(self.protocol, event.id, &host, self.applicable);
         self.output.readings(self.flow, &self.packet, event, &readings);
