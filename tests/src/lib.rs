@@ -110,4 +110,5 @@ pub mod mail;
 pub mod namespace;
 pub mod properties;
 pub mod script;
+pub mod sniff;
 pub mod streams;

@@ -143,6 +143,9 @@ bounds! {
     HoldBytes "hold-bytes" Octets 1_024..=1_073_741_824 engine.hold_octets;
         "held by a gate for an answer, per direction of a flow";
         "counted: what lies beyond is dropped, and its sender repeats it";
+    SerialiseTime "serialise-time" Time 1..=86_400_000 engine.serialise_time;
+        "until commands that a gate keeps back for the answer to the one before are let go together, or their flow is reset";
+        "`serialise_timeout`" judged;
 }
 
 struct Card {

@@ -84,6 +84,8 @@ pub struct Engine {
     pub(crate) carries_edits: bool,
     /// Most octets of packets that an editor makes.
     pub(crate) edit_mtu: u16,
+    /// Names of protocols whose servers get one record at a time.
+    pub(crate) serialised: Vec<String>,
     /// What both sides have said at the beginnings of connections that may be edited.
     pub(crate) beginnings: Beginnings,
     /// Whether any flow was edited yet: without one, nothing has to be translated.
@@ -122,6 +124,7 @@ impl Engine {
             blocks: Blocks::default(),
             carries_edits: false,
             edit_mtu: 1500,
+            serialised: Vec::new(),
             beginnings: Beginnings::default(),
             has_edited: false,
             work,

@@ -23,6 +23,9 @@ pub struct EngineLimits {
     /// Most octets of one direction of a flow that a gate holds for an answer, default 128 KiB: twice the window that
     /// clients fill before they wait, and more than a grammar lets wait. What lies beyond is dropped, and comes again.
     pub hold_octets: usize,
+    /// How long a gate that serialises keeps back what stands behind an unanswered command, default 10 minutes: the longest
+    /// that a client waits for an answer (RFC 5321, section 4.5.3.2.6).
+    pub serialise_time: Duration,
 }
 
 impl Default for EngineLimits {
@@ -34,6 +37,7 @@ impl Default for EngineLimits {
             doubtful_octets: 16 << 20,
             hold_time: Duration::from_secs(30),
             hold_octets: 128 << 10,
+            serialise_time: Duration::from_secs(600),
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum GateAction {
     Reset,
     /// Octets waited too long for an answer that decides what they are.
     HoldTimeout,
+    /// Commands waited too long for the answer to the one before.
+    SerialiseTimeout,
     /// An edit that a rule has decided on could not be made.
     EditFailed,
 }
@@ -54,6 +56,7 @@ impl GateAction {
             GateAction::Refused => "refused",
             GateAction::Reset => "reset",
             GateAction::HoldTimeout => "hold_timeout",
+            GateAction::SerialiseTimeout => "serialise_timeout",
             GateAction::EditFailed => "edit_failed",
         }
     }

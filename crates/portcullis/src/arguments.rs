@@ -230,6 +230,14 @@ pub(crate) struct InlineArguments {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) hold_time: Duration,
 
+    /// Send servers of this protocol (`smtp`) one command at a time, though their clients send several at once
+    ///
+    /// A command leaves when the one before is answered; answers go to the client as they come. For servers that cannot do
+    /// with pipelining, or whose logs are to show which answer belongs to which command. Can be given several times. See
+    /// `serialise-time` and `hold-bytes` in `portcullis limits`.
+    #[arg(long, value_name = "PROTOCOL", value_delimiter = ',')]
+    pub(crate) serialise: Vec<String>,
+
     /// Least time to live (hop limit) of packets that pass; lower ones are raised to it
     #[arg(long, value_name = "N")]
     pub(crate) minimum_ttl: Option<u8>,

@@ -372,6 +372,7 @@ impl InlineTask {
             },
             normaliser,
             mtu: inline.mtu,
+            serialise: inline.serialise,
         };
         let mut settings = settings(inline.on_failure);
         settings.engine.hold_time = inline.hold_time;

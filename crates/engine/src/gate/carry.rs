@@ -5,6 +5,7 @@ use portcullis_stream::{Editor, FlowId, FlowKey, Normalised, Parting, SideNumber
 use portcullis_wire::{IpPacket, SequenceNumber, TcpFlags, TcpPacket, TcpSegment, Timestamp};
 
 use super::hold::{Held, Taken};
+use super::pace::Pace;
 use super::{Fate, Gate, Mode};
 use crate::bounds::{Bound, WhenMet};
 use crate::flow::{Inspection, Tracked, Verdict};
@@ -23,14 +24,18 @@ pub(crate) struct GateFlow {
     pub(super) listed: bool,
     /// Whether octets that wait are let go unread, because they waited for too long.
     pub(super) open: bool,
-    /// What edits the connection, if rules may.
+    /// What edits the connection, if rules may, or paces it.
     pub(super) editor: Option<Box<Editor>>,
+    /// Whether rules may edit it.
+    pub(super) edits: bool,
+    /// Whether its client is to speak in turn.
+    pub(super) pace: Option<Pace>,
 }
 
 impl GateFlow {
-    /// That of a flow that is edited.
-    pub(super) fn edited(editor: Editor) -> GateFlow {
-        GateFlow { editor: Some(Box::new(editor)), ..GateFlow::default() }
+    /// That of a flow that is edited, paced or both.
+    pub(super) fn edited(editor: Editor, edits: bool, pace: Option<Pace>) -> GateFlow {
+        GateFlow { editor: Some(Box::new(editor)), edits, pace, ..GateFlow::default() }
     }
 
     /// Octets of memory that it takes.

@@ -14,6 +14,7 @@ use portcullis_wire::{IpPacket, TcpSegment, Timestamp};
 
 use super::carry::{GateFlow, waiting};
 use super::{Fate, Gate};
+use crate::bounds::Bound;
 use crate::engine::Engine;
 use crate::flow::{Inspection, Tracked, Verdict};
 use crate::output::{Deed, GateAction, Output, PacketInfo};
@@ -51,12 +52,10 @@ impl Beginnings {
 }
 
 impl Engine {
-    /// Remembers what a SYN or SYN-ACK said, if rules may edit anything.
+    /// Remembers what a SYN or SYN-ACK said, if rules may edit anything or something is serialised.
     pub(super) fn note_beginning(&mut self, normalised: &Normalised, segment: &TcpSegment<'_>) {
-        if !self.carries_edits
-            || self.settings.observe
-            || !self.rules().policies.has_edits()
-            || matches!(normalised.treatment, Treatment::Drop(_))
+        let wanted = self.rules().policies.has_edits() || !self.serialised.is_empty();
+        if !self.carries_edits || self.settings.observe || !wanted || matches!(normalised.treatment, Treatment::Drop(_))
         {
             return;
         }
@@ -65,19 +64,21 @@ impl Engine {
         }
     }
 
-    /// What a gate keeps of a flow from its beginning: an editor, if rules may edit it.
+    /// What a gate keeps of a flow from its beginning: an editor, if rules may edit it or its client is to speak in turn.
     pub(crate) fn gate_flow(&mut self, tracked: &Tracked) -> Option<Box<GateFlow>> {
         if !self.carries_edits || self.settings.observe {
             return None;
         }
         let (client, server) = self.beginnings.take(tracked.flow.id)?;
         let Inspection::Dialogue(conversation) = &tracked.inspection else { return None };
-        if !conversation.rules.policies.edits(tracked.flow.protocol?) {
+        let edits = conversation.rules.policies.edits(tracked.flow.protocol?);
+        let pace = self.pace_of(tracked);
+        if !edits && pace.is_none() {
             return None;
         }
         let settings = EditSettings { mtu: self.edit_mtu, ..EditSettings::default() };
         self.has_edited = true;
-        Some(Box::new(GateFlow::edited(Editor::new(client, server, settings))))
+        Some(Box::new(GateFlow::edited(Editor::new(client, server, settings), edits, pace)))
     }
 
     /// Whether a gate has begun something in a flow that it has to go on with, even if it only observes by now.
@@ -175,13 +176,20 @@ impl Gate {
         let Some(numbers) = self.engine.table().numbers(flow) else { return };
         let Some(tracked) = self.engine.tracked_mut(flow) else { return };
         let edits = std::mem::take(&mut tracked.flow.edits);
-        let limits = Direction::BOTH.map(|direction| {
-            let back = waiting(tracked, direction).saturating_add(partial(tracked, direction));
-            numbers[direction.index()].offset.saturating_sub(back)
+        let offsets = numbers.map(|side| side.offset);
+        let is_edited = tracked.gate.as_ref().is_some_and(|gate| gate.edits);
+        let mut limits = Direction::BOTH.map(|direction| {
+            let partial = if is_edited { partial(tracked, direction) } else { 0 };
+            let back = waiting(tracked, direction).saturating_add(partial);
+            offsets[direction.index()].saturating_sub(back)
         });
-        let Some(gate) = &mut tracked.gate else { return };
-        let open = gate.open;
-        let Some(editor) = &mut gate.editor else { return };
+        let Tracked { flow: told, inspection, gate: Some(gate), .. } = tracked else { return };
+        let GateFlow { open, editor: Some(editor), pace, .. } = gate.as_mut() else { return };
+        let open = *open;
+        if let Some(pace) = pace {
+            let [up, _] = &mut limits;
+            *up = (*up).min(pace.limit(inspection, editor, offsets[0]));
+        }
         let mut failed = 0;
         for edit in edits {
             let made = editor.edit(edit.direction, edit.offset, u64::from(edit.removed), &edit.inserted);
@@ -190,9 +198,14 @@ impl Gate {
         for direction in Direction::BOTH {
             editor.release(direction, if open { u64::MAX } else { limits[direction.index()] });
         }
-        self.statistics.failed_edits += failed;
+        let overrun = pace.as_mut().filter(|_| !open).is_some_and(|pace| pace.note(inspection, editor, packet.time));
         if failed > 0 {
-            output.gate_action(&tracked.flow, packet, GateAction::EditFailed);
+            output.gate_action(told, packet, GateAction::EditFailed);
+        }
+        self.statistics.failed_edits += failed;
+        if overrun {
+            self.statistics.hold_overruns += 1;
+            self.engine.work.statistics.count(Bound::HoldBytes);
         }
     }
 
@@ -205,8 +218,13 @@ impl Gate {
         send: &mut Vec<Vec<u8>>,
     ) -> Option<bool> {
         self.engine.tracked_mut(flow)?.gate.as_ref()?.editor.as_ref()?;
+        self.hurry(flow, now, output, send);
         self.make_edits(flow, &PacketInfo::of_time(now), output);
         let tracked = self.engine.tracked_mut(flow)?;
+        if tracked.gate.as_ref()?.editor.is_none() {
+            // It was reset just now, and the gate answers for both sides.
+            return Some(true);
+        }
         let editor = tracked.gate.as_mut()?.editor.as_mut()?;
         let mut own = Vec::new();
         editor.tick(now, &mut own);

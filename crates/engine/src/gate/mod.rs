@@ -15,11 +15,13 @@
 //! | `hold` | octets that wait for an answer |
 //! | `carry` | carrying out what rules have decided |
 //! | `edited` | connections that rules may edit |
+//! | `pace` | connections whose server gets one record at a time |
 //! | `statistics` | what became of every packet |
 
 mod carry;
 mod edited;
 mod hold;
+mod pace;
 mod passage;
 mod settings;
 mod statistics;
@@ -81,7 +83,7 @@ impl Gate {
         if settings.on_failure == Failure::Closed {
             engine.failures.general = WhenMet::Drop;
         }
-        let engine = Engine::new(grammars, policies, engine).in_the_way(settings.normaliser, settings.mtu);
+        let engine = Engine::new(grammars, policies, engine).in_the_way(&settings);
         Gate { engine, settings, statistics: GateStatistics::default(), waiting: Vec::new(), last: None, deed: None }
     }
 

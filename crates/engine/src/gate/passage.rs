@@ -1,12 +1,11 @@
 //! The way of a packet through the engine when it can still be stopped.
 
-use portcullis_stream::{
-    DropReason, Envelope, FlowId, FlowTable, Normalised, NormaliserSettings, StreamEvents, Treatment,
-};
+use portcullis_stream::{DropReason, Envelope, FlowId, FlowTable, Normalised, StreamEvents, Treatment};
 use portcullis_wire::{
     ChecksumState, IpPacket, LinkType, Network, TcpFlags, TcpSegment, Timestamp, Transport, WireAnomaly, decode,
 };
 
+use super::GateSettings;
 use crate::bounds::Bound;
 use crate::engine::{Engine, report_wire};
 use crate::flow::Flow;
@@ -62,10 +61,11 @@ pub(super) enum Passage<'a> {
 
 impl Engine {
     /// Makes the engine that of a gate.
-    pub(super) fn in_the_way(mut self, normaliser: NormaliserSettings, mtu: u16) -> Engine {
-        self.table = self.table.with_normaliser(normaliser);
+    pub(super) fn in_the_way(mut self, settings: &GateSettings) -> Engine {
+        self.table = self.table.with_normaliser(settings.normaliser);
         self.carries_edits = true;
-        self.edit_mtu = mtu;
+        self.edit_mtu = settings.mtu;
+        self.serialised.clone_from(&settings.serialise);
         self
     }
 

@@ -54,6 +54,9 @@ pub struct GateSettings {
     pub normaliser: NormaliserSettings,
     /// Most octets of a packet of our own, with its IP header; default 1,500.
     pub mtu: u16,
+    /// Names of protocols whose servers get one record at a time, and the next when the one before is answered, though
+    /// their clients send several at once.
+    pub serialise: Vec<String>,
 }
 
 impl Default for GateSettings {
@@ -63,6 +66,7 @@ impl Default for GateSettings {
             on_failure: Failure::Open,
             normaliser: NormaliserSettings::default(),
             mtu: 1500,
+            serialise: Vec::new(),
         }
     }
 }

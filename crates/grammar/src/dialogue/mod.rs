@@ -11,11 +11,13 @@
 //! | `consume` | octets to records and streams |
 //! | `advance` | events to transitions, and the records parsed ahead |
 //! | `lost` | gaps, the middle of flows, answers that never came |
+//! | `pace` | how far a side is ahead of the answers to what it said |
 
 mod advance;
 mod consume;
 mod lost;
 mod matching;
+mod pace;
 mod side;
 
 use std::collections::VecDeque;

@@ -11,6 +11,7 @@ use portcullis_capture::Injector;
 use portcullis_capture::queue::{self, QueueSettings};
 use portcullis_capture::sandbox::{self, Identity, SandboxSettings};
 use portcullis_engine::{Blocks, Failure, Gate, Grammars};
+use portcullis_lang::{Direction, suggest};
 use portcullis_report::{FileSink, Sink, StdoutSink};
 
 use crate::arguments::SandboxChoice;
@@ -36,6 +37,7 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
     task.limits.apply(&mut settings)?;
     let grammars = grammars::load_all(&task.grammars, colour.stderr)?;
     let policies = policies::load_all(&task.policies, &grammars, colour.stderr)?;
+    task.gate.serialise.iter().try_for_each(|name| serialisable(&grammars, name))?;
     let mut signals = director::signals()?;
     let control = task.control.as_deref().map(ControlSocket::bind).transpose()?;
     let sink = task.records.as_ref().map(open_records).transpose()?;
@@ -138,6 +140,27 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
         Some(failure) => anyhow::bail!("{failure}"),
         None => Ok(Outcome::Fine),
     }
+}
+
+/// Whether clients of a protocol can be made to wait for answers.
+fn serialisable(grammars: &Grammars, name: &str) -> anyhow::Result<()> {
+    let program = grammars.by_name(name).and_then(|id| grammars.program(id));
+    let Some(program) = program else {
+        let known: Vec<&str> = grammars.iter().map(|(id, _)| grammars.name(id)).collect();
+        let near = suggest(name, known.iter().copied()).map(|near| format!("; is `{near}` meant?")).unwrap_or_default();
+        anyhow::bail!("--serialise {name}: there is no grammar of that name, only {}{near}", known.join(", "));
+    };
+    let protocol = program.protocol();
+    if !protocol.transports.iter().any(|transport| !transport.datagrams && !transport.ports.is_empty()) {
+        anyhow::bail!("--serialise {name}: it has no TCP port, and only connections can be serialised");
+    }
+    if program.runs_ahead(Direction::Up).is_none() {
+        anyhow::bail!(
+            "--serialise {name}: in no state of its grammar a client waits for an answer (`up waits`), so that there is \
+             nothing to wait for"
+        );
+    }
+    Ok(())
 }
 
 /// `portcullis guard`, which `portcullis inline` starts.

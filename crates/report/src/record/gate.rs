@@ -9,7 +9,7 @@ use crate::encode::Body;
 /// Something that a gateway has done.
 #[derive(Clone, Copy, Debug)]
 pub struct GateRecord<'a> {
-    /// What: `refused`, `reset`, `hold_timeout`, `blocked`.
+    /// What: `refused`, `reset`, `hold_timeout`, `serialise_timeout`, `edit_failed`, `blocked`.
     pub action: &'static str,
     /// What the client was told; none if nothing was said.
     pub text: Option<&'a str>,

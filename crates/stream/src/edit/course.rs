@@ -71,6 +71,8 @@ pub(super) struct Course {
     pub(super) told: u64,
     /// Up to where its sender may send, as far as it was told.
     pub(super) edge: u64,
+    /// How much its sender may send beyond what was taken over, at most.
+    pub(super) ahead: u64,
     /// Since when octets are kept back of which the sender knows nothing.
     pub(super) untold_since: Option<Timestamp>,
 
@@ -114,6 +116,7 @@ impl Course {
             vouched: offset,
             told: offset,
             edge,
+            ahead: u64::MAX,
             untold_since: None,
             map: Map::new(offset),
             record: VecDeque::new(),
@@ -318,7 +321,7 @@ impl Course {
         let room = most.saturating_sub(taken);
         // A record must be able to come to its end, however small the receiver's window is.
         let room = if self.held.is_empty() { room } else { room.max(RECORD) };
-        let room = room.min(limits.promised() as u64);
+        let room = room.min(limits.promised() as u64).min(self.ahead);
         self.edge.max(self.released.saturating_add(room))
     }
 

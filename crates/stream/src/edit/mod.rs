@@ -359,6 +359,19 @@ impl Editor {
         self.courses[direction.index()].release(up_to);
     }
 
+    /// Bounds what a side may send beyond what was let go of it, in octets; `None` for what the limits allow. A window that
+    /// was told stays as wide as it was.
+    ///
+    /// Where octets are kept back, the bound has to be more than a record, which could not come to its end otherwise.
+    pub fn bound_ahead(&mut self, direction: Direction, octets: Option<usize>) {
+        self.courses[direction.index()].ahead = octets.map_or(u64::MAX, |octets| octets as u64);
+    }
+
+    /// Whether a direction has ended: its sender has said all that it has to say.
+    pub fn has_ended(&self, direction: Direction) -> bool {
+        self.courses[direction.index()].finished
+    }
+
     /// How many octets of a direction have come.
     pub fn received(&self, direction: Direction) -> u64 {
         self.courses[direction.index()].received
