@@ -287,6 +287,10 @@ fn explained(explain: ExplainArguments) -> Task {
     }
     let wanted = named.pop();
     if captures.is_empty() {
+        if !explain.policy.is_empty() || explain.grammars.is_some() {
+            let problem = "--policy and --grammars are for captures, and no FILE is named; a running gate has its own";
+            Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, problem).exit()
+        }
         return Task::GateStory(GateStoryTask { socket: explain.control, wanted });
     }
     Task::Story(Box::new(StoryTask {

@@ -69,9 +69,27 @@ fn without_a_capture_a_gate_is_asked_and_one_that_is_not_there_is_said() {
         );
         assert!(run.stderr.contains("A capture is explained by its file"), "{}", run.stderr);
     }
+    let forgotten = portcullis(["explain", "4711", "--policy", "smtp"]);
+    assert_eq!(forgotten.status, 2);
+    assert!(forgotten.stderr.contains("no FILE is named"), "{}", forgotten.stderr);
     let two = portcullis(["explain", "4711", "4712"]);
     assert_eq!(two.status, 2);
     assert!(two.stderr.contains("one flow or event at a time"), "{}", two.stderr);
+}
+
+#[test]
+fn passwords_are_not_told() {
+    for (name, secrets) in [
+        ("postfix-auth-plain.pcap", &["initial=(24 octets, not shown)"][..]),
+        ("postfix-auth-login.pcap", &["initial=(0 octets, not shown)", "response=("]),
+    ] {
+        let run = portcullis(["explain", &format!("pcaps/{name}")]);
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        for part in secrets.iter().chain(&["235", "verb=\"AUTH\""]) {
+            assert!(run.stdout.contains(part), "{part:?} is not in\n{}", run.stdout);
+        }
+        assert!(!run.stdout.contains("response=\""), "{}", run.stdout);
+    }
 }
 
 #[test]

@@ -91,6 +91,8 @@ struct Open {
 pub(crate) struct Stories {
     /// By slot of the flow table.
     open: Vec<Option<Box<Open>>>,
+    /// Flows that are followed.
+    followed: Vec<FlowId>,
     /// Flows that only had an alert, in the order in which they had it, to give up the oldest.
     alerted: VecDeque<FlowId>,
     /// Stories of flows that have ended, in the order in which they did.
@@ -104,6 +106,7 @@ impl Default for Stories {
     fn default() -> Stories {
         Stories {
             open: Vec::new(),
+            followed: Vec::new(),
             alerted: VecDeque::new(),
             past: VecDeque::new(),
             wishes: Vec::new(),
@@ -121,7 +124,7 @@ impl Stories {
 
     /// Whether a flow is followed.
     pub(crate) fn follows(&self, flow: &Flow) -> bool {
-        self.counts.followed > 0 && self.of(flow.id).is_some_and(|open| open.followed)
+        !self.followed.is_empty() && self.of(flow.id).is_some_and(|open| open.followed)
     }
 
     /// A flow begins, maybe one that is to be followed.
@@ -147,7 +150,7 @@ impl Stories {
         if self.follows(flow) {
             return;
         }
-        if self.counts.followed >= MOST_FOLLOWED {
+        if self.followed.len() >= MOST_FOLLOWED {
             self.counts.not_followed = self.counts.not_followed.saturating_add(1);
             return;
         }
@@ -158,11 +161,16 @@ impl Stories {
         if let Some(now) = now {
             open.page.begins_late("somebody asked to follow it", now);
         }
-        self.counts.followed = self.counts.followed.saturating_add(1);
+        self.followed.push(flow.id);
     }
 
     /// Follows flows that begin from now on; whether there is room for one more order.
     pub(crate) fn wish(&mut self, wish: Wish) -> bool {
+        if let Wish::Named(wanted) = &wish
+            && self.wishes.iter().any(|wish| matches!(wish, Wish::Named(named) if named == wanted))
+        {
+            return true;
+        }
         let room = self.wishes.len() < MOST_WISHES;
         if room {
             self.wishes.push(wish);
@@ -185,15 +193,19 @@ impl Stories {
         for open in self.open.iter_mut().flatten().filter(|open| open.followed) {
             if wanted.is_none_or(|wanted| open.page.is_of(wanted)) {
                 open.followed = false;
+                self.followed.retain(|flow| *flow != open.flow);
                 self.alerted.push_back(open.flow);
-                self.counts.followed = self.counts.followed.saturating_sub(1);
             }
         }
     }
 
     /// Writes into the story of a flow, if there is one.
     pub(crate) fn write(&mut self, flow: &Flow, write: impl FnOnce(&mut Page, Room)) {
-        let Some(open) = self.of_mut(flow.id) else { return };
+        self.write_to(flow.id, write);
+    }
+
+    fn write_to(&mut self, flow: FlowId, write: impl FnOnce(&mut Page, Room)) {
+        let Some(open) = self.of_mut(flow) else { return };
         let before = open.page.octets();
         write(&mut open.page, Room::Enough);
         let after = open.page.octets();
@@ -204,12 +216,12 @@ impl Stories {
     /// Writes into the story of the followed flow that a packet belongs to, where nobody has looked for it: those that are
     /// dropped before.
     pub(crate) fn write_by_packet(&mut self, packet: &PacketInfo<'_>, write: impl FnOnce(&mut Page, Room, Direction)) {
-        if self.counts.followed == 0 {
+        if self.followed.is_empty() {
             return;
         }
         let Some((source, destination)) = ends(packet) else { return };
-        let found = self.open.iter_mut().flatten().filter(|open| open.followed).find_map(|open| {
-            let key = open.page.key();
+        let found = self.followed.iter().find_map(|flow| {
+            let key = self.of(*flow)?.page.key();
             let sender = if (key.client, key.server) == (source, destination) {
                 Direction::Up
             } else if (key.server, key.client) == (source, destination) {
@@ -217,14 +229,10 @@ impl Stories {
             } else {
                 return None;
             };
-            Some((&mut open.page, sender))
+            Some((*flow, sender))
         });
-        let Some((page, sender)) = found else { return };
-        let before = page.octets();
-        write(page, Room::Enough, sender);
-        let after = page.octets();
-        self.counts.octets = self.counts.octets.saturating_sub(before).saturating_add(after);
-        self.make_room();
+        let Some((flow, sender)) = found else { return };
+        self.write_to(flow, |page, room| write(page, room, sender));
     }
 
     /// Writes into the story of a flow about which a rule has decided something; it may be the beginning of it.
@@ -246,7 +254,7 @@ impl Stories {
         }
         self.write(flow, write);
         if let Some(open) = self.open.get_mut(flow.id.slot()).and_then(Option::take) {
-            self.counts.followed = self.counts.followed.saturating_sub(usize::from(open.followed));
+            self.followed.retain(|followed| *followed != flow.id);
             self.past.push_back(open);
         }
         self.make_room();
@@ -262,14 +270,14 @@ impl Stories {
         self.open.iter().flatten().map(|open| (open.flow, &open.page))
     }
 
-    /// Stories of flows that have ended.
+    /// Stories of flows that have ended, the latest first.
     pub(crate) fn past_pages(&self) -> impl Iterator<Item = &Page> {
-        self.past.iter().map(|open| &open.page)
+        self.past.iter().rev().map(|open| &open.page)
     }
 
     /// What there is.
     pub(crate) fn counts(&self) -> StoryCounts {
-        self.counts
+        StoryCounts { followed: self.followed.len(), ..self.counts }
     }
 
     fn of(&self, flow: FlowId) -> Option<&Open> {
@@ -298,7 +306,7 @@ impl Stories {
         if let Some(old) = old {
             self.counts.octets = self.counts.octets.saturating_sub(old.page.octets());
             self.counts.kept = self.counts.kept.saturating_sub(1);
-            self.counts.followed = self.counts.followed.saturating_sub(usize::from(old.followed));
+            self.followed.retain(|flow| *flow != old.flow);
         }
     }
 
@@ -438,10 +446,11 @@ mod tests {
         assert!(stories.page(&all[4]).is_some(), "what was written stays");
         stories.unfollow(None);
         assert_eq!(stories.counts().followed, 0);
-        for _ in 0..MOST_WISHES {
-            assert!(stories.wish(Wish::Named(Wanted::parse("x"))));
+        for number in 0..MOST_WISHES {
+            assert!(stories.wish(Wish::Named(Wanted::Text(number.to_string()))));
         }
-        assert!(!stories.wish(Wish::Named(Wanted::parse("x"))));
+        assert!(!stories.wish(Wish::Named(Wanted::parse("192.0.2.1"))));
+        assert!(stories.wish(Wish::Named(Wanted::Text("0".to_owned()))), "that is in force already");
     }
 
     #[test]
@@ -452,6 +461,35 @@ mod tests {
         assert_eq!(stories.explains(flow), Explained::Everything);
         let text = stories.page(flow).unwrap().text(None);
         assert!(text.contains("later than the flow, at +3.000000: somebody asked"), "{text}");
+    }
+
+    #[test]
+    fn a_packet_that_nobody_reads_is_told_of_the_flow_that_it_claims() {
+        let mut stories = Stories::default();
+        let all = flows(1000..1002);
+        stories.follow(&all[1], None);
+        for (flow, expected) in [(&all[0], None), (&all[1], Some(Direction::Up))] {
+            let packet = TcpPacket {
+                source: flow.key.client,
+                destination: flow.key.server,
+                sequence: portcullis_wire::SequenceNumber(7),
+                acknowledgement: portcullis_wire::SequenceNumber(0),
+                flags: TcpFlags::ACK,
+                window: 100,
+                options: &[],
+                payload: b"x",
+            };
+            let octets = packet.build().unwrap();
+            let packet = PacketInfo { data: &octets, ..PacketInfo::of_time(Timestamp(1)) };
+            let mut sender = None;
+            stories.write_by_packet(&packet, |page, room, from| {
+                sender = Some(from);
+                tell::wrong_checksum(page, room, from, &packet);
+            });
+            assert_eq!(sender, expected);
+        }
+        let text = stories.page(&all[1]).unwrap().text(None);
+        assert!(text.contains("gate: packet of the client dropped, unread: its checksum is wrong"), "{text}");
     }
 
     #[test]

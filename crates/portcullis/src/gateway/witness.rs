@@ -1,11 +1,13 @@
 //! Takes what a gate finds: for records, and for the stories of flows that somebody asks about.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use portcullis_engine::{Bound, Deed, Explained, Flow, Gate, GateAction, Judgement, Mode, Output, PacketInfo, WhenMet};
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId};
 use portcullis_policy::{Reading, RuleInfo};
+use portcullis_report::EventIdentity;
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::{Timestamp, WireAnomaly};
 use serde_json::{Value, json};
@@ -51,27 +53,35 @@ impl Witness {
             let text = page.text(event);
             json!({ "flow": page.key().to_string(), "flow_id": page.flow_id(), "ended": true, "story": lines(&text) })
         });
-        let live = self.live(gate, Some(wanted)).map(|flow| {
-            let mut value = self.describe(flow);
-            let mut text = match self.stories.page(flow) {
-                Some(page) => page.text(event),
-                None => {
-                    let id = value.get("flow_id").and_then(Value::as_u64).unwrap_or(0);
-                    format!(
-                        "flow {id}  {}\n  no story is kept of it: nobody follows it, and there was no alert. \
-                         `portcullis ctl follow {id}` has it told from now on, `portcullis ctl follow HOST` tells new ones whole\n",
-                        flow.key
-                    )
-                }
-            };
-            text.push_str(&format!("  -- goes on; verdict {} so far, alerts {}\n", tell::verdict(flow), flow.alerts));
-            if let Value::Object(fields) = &mut value {
-                fields.insert("ended".to_owned(), json!(false));
-                fields.insert("story".to_owned(), json!(lines(&text)));
+        let live = |has_story: bool| {
+            let flows = self.live(gate, Some(wanted));
+            flows.filter(move |flow| self.stories.page(flow).is_some() == has_story)
+        };
+        let told = live(true).map(|flow| self.explain_live(flow, event));
+        let untold = live(false).map(|flow| self.explain_live(flow, event));
+        told.chain(past).chain(untold).take(MOST_STORIES).collect()
+    }
+
+    /// The story of a flow that goes on, or why there is none.
+    fn explain_live(&self, flow: &Flow, event: Option<EventIdentity>) -> Value {
+        let mut value = self.describe(flow);
+        let mut text = match self.stories.page(flow) {
+            Some(page) => page.text(event),
+            None => {
+                let id = value.get("flow_id").and_then(Value::as_u64).unwrap_or(0);
+                format!(
+                    "flow {id}  {}\n  no story is kept of it: nobody follows it, and there was no alert. \
+                     `portcullis ctl follow {id}` has it told from now on, `portcullis ctl follow HOST` tells new ones whole\n",
+                    flow.key
+                )
             }
-            value
-        });
-        past.chain(live).take(MOST_STORIES).collect()
+        };
+        let _ = writeln!(text, "  -- goes on; verdict {} so far, alerts {}", tell::verdict(flow), flow.alerts);
+        if let Value::Object(fields) = &mut value {
+            fields.insert("ended".to_owned(), json!(false));
+            fields.insert("story".to_owned(), json!(lines(&text)));
+        }
+        value
     }
 
     /// Which stories there are.

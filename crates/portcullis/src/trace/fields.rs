@@ -18,13 +18,17 @@ pub(super) fn quoted(line: &mut String, octets: &[u8]) {
     let _ = write!(line, "\"{}\"{more}", shown.escape_ascii());
 }
 
-/// Appends the fields of a record.
-pub(super) fn write(line: &mut String, layout: &Layout, record: &Record<'_>) {
-    write_at(line, layout, record, 0);
+/// Fields that hold passwords, as protocol, record and field: of those only the length is told. Whoever may ask a gate, or reads
+/// what he was told, need not know them.
+const SECRET: [(&str, &str, &str); 2] = [("smtp", "command", "initial"), ("smtp", "credentials", "response")];
+
+/// Appends the fields of a record, given the protocol and the name of the record.
+pub(super) fn write(line: &mut String, kind: (&str, &str), layout: &Layout, record: &Record<'_>) {
+    write_at(line, kind, layout, record, 0);
 }
 
 /// Appends the fields of a record, or of the element of a list, whose slots begin at `base`.
-fn write_at(line: &mut String, layout: &Layout, record: &Record<'_>, base: u32) {
+fn write_at(line: &mut String, kind: (&str, &str), layout: &Layout, record: &Record<'_>, base: u32) {
     for field in &layout.fields {
         let value = record.value_at(base, field.slot);
         if let Type::List(element) = &field.kind {
@@ -32,7 +36,7 @@ fn write_at(line: &mut String, layout: &Layout, record: &Record<'_>, base: u32) 
             let _ = write!(line, " {}={count}[", field.path);
             for index in 0..count.min(MOST_ELEMENTS) {
                 if let Some(base) = record.element_base_at(base, field.slot, index) {
-                    write_at(line, element, record, base);
+                    write_at(line, kind, element, record, base);
                     line.push(';');
                 }
             }
@@ -43,6 +47,9 @@ fn write_at(line: &mut String, layout: &Layout, record: &Record<'_>, base: u32) 
             Value::Absent | Value::Unknown => continue,
             Value::Boolean(value) => write!(line, " {}={value}", field.path),
             Value::Number(number) => write!(line, " {}={number}", field.path),
+            Value::Bytes(octets) if SECRET.contains(&(kind.0, kind.1, field.path.as_str())) => {
+                write!(line, " {}=({} octets, not shown)", field.path, octets.len())
+            }
             Value::Bytes(octets) => {
                 let _ = write!(line, " {}=", field.path);
                 quoted(line, &octets);

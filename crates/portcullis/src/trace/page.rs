@@ -172,9 +172,9 @@ impl Page {
         self.add(room, Line { packet: number, time, kind: Kind::Event, place, text, times: 1, octets: 0, until: time });
     }
 
-    /// A line about what a gate does. If it has done the same just before, that is one line; of octets, the first are shown.
-    pub(super) fn write_deed(&mut self, room: Room, packet: &PacketInfo<'_>, text: &str, octets: &[u8]) {
-        let count = octets.len() as u64;
+    /// A line about what a gate does, maybe with so many octets, of which some may be shown. If it has done the same just
+    /// before, that is one line.
+    pub(super) fn write_deed(&mut self, room: Room, packet: &PacketInfo<'_>, text: &str, octets: u64, shown: &[u8]) {
         let latest = self.latest.iter_mut().rev().chain(self.beginning.iter_mut().rev());
         let mut deeds = latest.take(LOOK_BACK).take_while(|line| line.kind == Kind::Gate);
         let same = |line: &&mut Line| match line.text.strip_prefix(text) {
@@ -183,19 +183,19 @@ impl Page {
         };
         if let Some(line) = deeds.find(same) {
             line.times = line.times.saturating_add(1);
-            line.octets = line.octets.saturating_add(count);
+            line.octets = line.octets.saturating_add(octets);
             line.until = packet.time;
             return;
         }
         let mut text = text.to_owned();
-        if !octets.is_empty() {
+        if !shown.is_empty() {
             text.push_str(": ");
-            quoted(&mut text, octets);
+            quoted(&mut text, shown);
         }
         let (number, time) = (packet.number, packet.time);
         self.add(
             room,
-            Line { packet: number, time, kind: Kind::Gate, place: None, text, times: 1, octets: count, until: time },
+            Line { packet: number, time, kind: Kind::Gate, place: None, text, times: 1, octets, until: time },
         );
     }
 
@@ -282,13 +282,15 @@ impl Page {
         };
         let behind = Behind(self.start, line.time);
         let _ = write!(text, "  {packet:>6}  {behind:>12}  {place:<6}  {}", line.text);
-        if line.times > 1 {
-            let _ = write!(text, " (and so {} times, until {}", line.times, Behind(self.start, line.until));
-            if line.octets > 0 {
-                let _ = write!(text, ", {} octets", line.octets);
+        let _ = match (line.times, line.octets) {
+            (1, 0) => Ok(()),
+            (1, octets) => write!(text, " ({octets} octets)"),
+            (times, octets) => {
+                let until = Behind(self.start, line.until);
+                let octets = if octets > 0 { format!(", {octets} octets") } else { String::new() };
+                write!(text, " (and so {times} times, until {until}{octets})")
             }
-            text.push(')');
-        }
+        };
         text.push('\n');
         true
     }
@@ -385,13 +387,14 @@ pub(super) mod tests {
     fn what_a_gate_repeats_is_one_line() {
         let mut page = Page::new(&flow(), 1 << 20);
         for number in 1..=50 {
-            page.write_deed(Room::Enough, &at(number), "gate to client: ACK", b"");
-            page.write_deed(Room::Enough, &at(number), "gate to server: PSH ACK", b"mail\r\n");
+            page.write_deed(Room::Enough, &at(number), "gate to client: ACK", 0, b"");
+            page.write_deed(Room::Enough, &at(number), "gate to server: PSH ACK", 6, b"mail\r\n");
         }
         page.write(Room::Enough, &at(51), Kind::Note, "something else".to_owned());
-        page.write_deed(Room::Enough, &at(52), "gate to client: ACK", b"");
+        page.write_deed(Room::Enough, &at(52), "gate to client: ACK", 4, b"");
         let text = page.text(None);
         assert_eq!(page.lines(), (4, 0), "{text}");
+        assert!(text.contains("gate to client: ACK (4 octets)\n"), "{text}");
         assert!(text.contains("gate to client: ACK (and so 50 times, until +0.050000)"), "{text}");
         assert!(text.contains(r#"PSH ACK: "mail\r\n" (and so 50 times, until +0.050000, 300 octets)"#), "{text}");
     }

@@ -40,7 +40,7 @@ pub(crate) fn event(page: &mut Page, room: Room, flow: &Flow, packet: &PacketInf
     if let (Some(record), EventKind::Record) = (&event.record, event.kind)
         && let Some(kind) = event.scheme().events.get(usize::from(event.id.0))
     {
-        fields::write(&mut line, &kind.layout, record);
+        fields::write(&mut line, (flow.protocol_name, event.event_name()), &kind.layout, record);
     }
     page.write_event(room, packet, event, line);
 }
@@ -155,7 +155,7 @@ pub(crate) fn deed(page: &mut Page, room: Room, flow: &Flow, packet: &PacketInfo
         Deed::Reissued => "sent again by the gate, because rules may edit the connection".to_owned(),
     };
     let sender = sender(flow, packet).map_or("", side);
-    page.write_deed(room, packet, &format!("gate: packet of the {sender} {what}"), b"");
+    page.write_deed(room, packet, &format!("gate: packet of the {sender} {what}"), 0, b"");
 }
 
 /// A packet that a gate sends in the name of a side.
@@ -168,7 +168,9 @@ pub(crate) fn own_packet(page: &mut Page, room: Room, flow: &Flow, packet: &Pack
     };
     let flags = flags(&segment);
     let text = format!("gate to {}, in the {}'s name: {flags}", side(from.other()), side(from));
-    page.write_deed(room, packet, &text, segment.payload);
+    // What clients say may be a password, or somebody's mail.
+    let shown = if from == Direction::Down { segment.payload } else { &[] };
+    page.write_deed(room, packet, &text, segment.payload.len() as u64, shown);
 }
 
 /// The flags of a segment, by name; PSH changes nothing for people.
@@ -206,7 +208,7 @@ pub(crate) fn gap(
 /// A packet of a side has a wrong checksum, and nobody looks at it.
 pub(crate) fn wrong_checksum(page: &mut Page, room: Room, sender: Direction, packet: &PacketInfo<'_>) {
     let text = format!("gate: packet of the {} dropped, unread: its checksum is wrong", side(sender));
-    page.write_deed(room, packet, &text, b"");
+    page.write_deed(room, packet, &text, 0, b"");
 }
 
 /// A line that stands by itself.
