@@ -77,7 +77,7 @@ pub enum Deed {
     Held,
     /// What was judged of it has left, the rest is held.
     HeldInPart,
-    /// It was dropped, and its octets leave in packets of the gate's own, because rules may edit the connection.
+    /// It was dropped, and its octets leave in packets of the gate's own: rules may edit the connection, or its client is to speak in turn.
     Reissued,
 }
 

@@ -152,7 +152,7 @@ pub(crate) fn deed(page: &mut Page, room: Room, flow: &Flow, packet: &PacketInfo
         Deed::Answered => format!("{would}dropped: the gate answers it"),
         Deed::Held => format!("{would}held until an answer tells what it is"),
         Deed::HeldInPart => format!("{would}let through up to what an answer has to tell of; the rest is held"),
-        Deed::Reissued => "sent again by the gate, because rules may edit the connection".to_owned(),
+        Deed::Reissued => "sent again by the gate, which edits or serialises the connection".to_owned(),
     };
     let sender = sender(flow, packet).map_or("", side);
     page.write_deed(room, packet, &format!("gate: packet of the {sender} {what}"), 0, b"");
