@@ -532,6 +532,7 @@ mod tests {
             doubtful_octets: _,
             hold_time: _,
             hold_octets: _,
+            serialise_time: _,
         } = engine;
         assert_eq!(Bound::COUNT, 16 + 5 + 6);
     }

@@ -553,7 +553,8 @@ impl Engine {
         output: &mut dyn Output,
         what: impl FnOnce(&mut Dialogue, &Program, &mut Scratch, &mut Judge<'_>),
     ) {
-        let Tracked { flow, inspection: Inspection::Dialogue(conversation), .. } = tracked else { return };
+        let Tracked { flow, inspection: Inspection::Dialogue(conversation), gate, .. } = tracked else { return };
+        let carries_edits = gate.as_ref().is_some_and(|gate| gate.is_edited());
         let Some(protocol) = flow.protocol else { return };
         // What is stopped goes nowhere, and what is freed nobody looks at.
         if flow.verdict != Verdict::Accept {
@@ -575,7 +576,9 @@ impl Engine {
             decisions,
             statistics,
             blocks: &self.blocks,
-            carries_edits: self.carries_edits,
+            in_the_way: self.carries_edits,
+            carries_edits,
+            puts_right: false,
             output,
         };
         what(dialogue, program, scratch, &mut judge);

@@ -50,6 +50,28 @@ pub struct StreamEdit {
     pub removed: u32,
     /// What comes in their place.
     pub inserted: Vec<u8>,
+    /// Whether it stands beside what others put in at the same place, and does not take its place.
+    pub beside: bool,
+}
+
+impl StreamEdit {
+    /// Octets of the stream up to the last that goes.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(u64::from(self.removed))
+    }
+
+    /// Whether an earlier edit is void where this one is: it lies within what this one puts other octets in the place of.
+    pub(crate) fn overtakes(&self, earlier: &StreamEdit) -> bool {
+        if self.beside || self.direction != earlier.direction {
+            return false;
+        }
+        match (earlier.removed, self.removed) {
+            (0, 0) => !earlier.beside && earlier.offset == self.offset,
+            // What was put in at its edges stands beside it.
+            (0, _) => self.offset < earlier.offset && earlier.offset < self.end(),
+            _ => self.offset <= earlier.offset && earlier.end() <= self.end(),
+        }
+    }
 }
 
 /// What rules have decided about a flow. The first that is not [`Verdict::Accept`] stands.

@@ -4,12 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use portcullis_grammar::{Event, EventSink};
-use portcullis_lang::{EventId, EventKind, Host, Place, Scope, Value};
-use portcullis_policy::{Action, Applicable, Decision, Memory, Occurrence, PolicySet, ProtocolId, Scans, Splice};
+use portcullis_lang::{Direction, EventId, EventKind, Host, Place, Scope, Value};
+use portcullis_policy::{
+    Action, Applicable, Decision, Memory, Occurrence, PolicySet, ProtocolId, Scans, Splice, StreamChange,
+};
 
 use crate::blocks::Blocks;
 use crate::flow::{Connection, Flow, StreamEdit, Verdict};
-use crate::output::{Explained, Judgement, Output, PacketInfo};
+use crate::output::{EditOutcome, Explained, Judgement, Output, PacketInfo};
 use crate::statistics::Statistics;
 
 /// Takes the events of one flow: hands them on, and asks the rules about them.
@@ -26,7 +28,11 @@ pub(crate) struct Judge<'a> {
     pub(crate) decisions: &'a mut Vec<Decision>,
     pub(crate) statistics: &'a mut Statistics,
     pub(crate) blocks: &'a Blocks,
+    /// Whether somebody is in the way of the packets, and whether this flow can be edited.
+    pub(crate) in_the_way: bool,
     pub(crate) carries_edits: bool,
+    /// Whether a rule wants newlines such as that of the event at hand put right.
+    pub(crate) puts_right: bool,
     pub(crate) output: &'a mut dyn Output,
 }
 
@@ -47,6 +53,15 @@ impl EventSink for Judge<'_> {
 
     fn wants(&self, event: EventId) -> bool {
         self.output.wants(self.flow, event) || self.policies.reads(self.protocol, event)
+    }
+
+    fn puts_right(&mut self) -> bool {
+        std::mem::take(&mut self.puts_right)
+    }
+
+    fn change(&mut self, direction: Direction, offset: u64, removed: u32, inserted: Vec<u8>) {
+        let beside = removed == 0;
+        self.edit_stream(StreamEdit { direction, offset, removed, inserted, beside });
     }
 }
 
@@ -112,6 +127,7 @@ impl Judge<'_> {
                 }
                 let judgement = Judgement { decision, blocked, would_block, of_rule };
                 self.output.judgement(self.flow, &self.packet, event, &judgement);
+                self.tell_edit(decision);
                 if !decision.observe {
                     self.carry_out(decision, event);
                 }
@@ -122,13 +138,14 @@ impl Judge<'_> {
 
     fn carry_out(&mut self, decision: &Decision, event: &Event<'_>) {
         let verdict = match &decision.action {
-            Action::Alert { .. } | Action::Log { .. } | Action::Pass => return,
+            Action::Alert { .. } | Action::Log { .. } | Action::Pass | Action::EditRefused(_) => return,
             Action::Block { end, address, time } => {
                 let displaced = self.blocks.add(*end, *address, *time, self.packet.time, &decision.rule);
                 self.statistics.displaced_blocks += u64::from(displaced);
                 return;
             }
             Action::Edit(splices) => return self.edit(splices, event),
+            Action::EditStream(change) => return self.change_stream(change, event),
             Action::Bypass => Verdict::Bypass,
             Action::Drop => Verdict::Drop,
             Action::Reset => Verdict::Reset,
@@ -142,22 +159,65 @@ impl Judge<'_> {
 
     /// Says what of the record of an event has to be changed in its stream.
     fn edit(&mut self, splices: &[Splice], event: &Event<'_>) {
-        self.statistics.edits += 1;
         if !self.carries_edits {
             return;
         }
         let direction = event.direction;
-        let edits = &mut self.flow.edits;
         for splice in splices {
-            let offset = event.offset.saturating_add(u64::from(splice.offset));
-            let end = offset.saturating_add(u64::from(splice.removed));
-            // What an earlier rule made of the same octets is overtaken.
-            edits.retain(|earlier| {
-                let last = earlier.offset.saturating_add(u64::from(earlier.removed));
-                earlier.direction != direction || earlier.offset < offset || last > end
-            });
-            let inserted = splice.inserted.to_vec();
-            edits.push(StreamEdit { direction, offset, removed: splice.removed, inserted });
+            let offset = event.begin.saturating_add(u64::from(splice.offset));
+            let Splice { removed, beside, .. } = *splice;
+            self.push_edit(StreamEdit { direction, offset, removed, inserted: splice.inserted.to_vec(), beside });
+        }
+    }
+
+    /// Says what of the stream of an event has to be changed.
+    fn change_stream(&mut self, change: &StreamChange, event: &Event<'_>) {
+        let (offset, inserted) = match change {
+            StreamChange::Start(octets) => (event.offset, octets),
+            StreamChange::End { octets, last_line } => (event.end.saturating_sub(u64::from(*last_line)), octets),
+            StreamChange::Newlines => {
+                self.puts_right = self.carries_edits || self.output.wants_stream_edits();
+                return;
+            }
+        };
+        let direction = event.direction;
+        self.edit_stream(StreamEdit { direction, offset, removed: 0, inserted: inserted.to_vec(), beside: true });
+    }
+
+    fn edit_stream(&mut self, edit: StreamEdit) {
+        if self.output.wants_stream_edits() {
+            self.output.stream_edited(self.flow, &edit);
+        }
+        if self.carries_edits {
+            self.push_edit(edit);
+        }
+    }
+
+    /// Notes an edit. What an earlier rule made of the same octets is overtaken.
+    fn push_edit(&mut self, edit: StreamEdit) {
+        self.flow.edits.retain(|earlier| !edit.overtakes(earlier));
+        self.flow.edits.push(edit);
+    }
+
+    /// Counts what becomes of an edit and tells it, where somebody is in the way of the packets: nothing is changed in silence.
+    fn tell_edit(&mut self, decision: &Decision) {
+        let outcome = match &decision.action {
+            Action::EditRefused(why) => EditOutcome::Refused(why),
+            Action::Edit(_) | Action::EditStream(_) if decision.observe => EditOutcome::Would,
+            Action::Edit(_) | Action::EditStream(_) if self.in_the_way && !self.carries_edits => {
+                EditOutcome::Impossible
+            }
+            Action::Edit(_) | Action::EditStream(_) => EditOutcome::Made,
+            _ => return,
+        };
+        match outcome {
+            EditOutcome::Refused(_) => self.statistics.refused_edits += 1,
+            EditOutcome::Impossible => self.statistics.impossible_edits += 1,
+            EditOutcome::Made => self.statistics.edits += 1,
+            EditOutcome::Would => {}
+        }
+        if self.in_the_way {
+            self.output.edited(self.flow, &self.packet, &decision.rule, outcome);
         }
     }
 }
@@ -190,5 +250,9 @@ impl Host for EventOfFlow<'_, '_> {
 
     fn octets_of_element(&self, list: Place, index: u32, slot: Option<u16>) -> Option<Range<u32>> {
         self.event.octets_of_element(list, index, slot)
+    }
+
+    fn place_in_record(&self) -> Option<u32> {
+        self.event.place_in_record()
     }
 }

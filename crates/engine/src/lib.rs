@@ -34,6 +34,6 @@ pub use footprint::Footprint;
 pub use gate::{Arriving, Failure, Fate, Gate, GateSettings, GateStatistics, Mode};
 pub use grammars::Grammars;
 pub use limits::EngineLimits;
-pub use output::{Deed, Explained, GateAction, Judgement, Output, PacketInfo};
+pub use output::{Deed, EditOutcome, Explained, GateAction, Judgement, Output, PacketInfo};
 pub use rules::Rules;
 pub use statistics::Statistics;

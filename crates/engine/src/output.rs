@@ -9,7 +9,7 @@ use portcullis_stream::{ChangeSet, DropReason, EndReason, FlowSummary, GapReason
 use portcullis_wire::{LinkType, Timestamp, WireAnomaly};
 
 use crate::bounds::{Bound, WhenMet};
-use crate::flow::Flow;
+use crate::flow::{Flow, StreamEdit};
 use crate::gate::Mode;
 
 /// The packet that something was found in.
@@ -91,6 +91,31 @@ pub enum Explained {
     Decisions,
     /// What the rules on every event come to.
     Everything,
+}
+
+/// What became of an edit that a rule has decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditOutcome {
+    /// It is being made.
+    Made,
+    /// The rule, or the gate, only observes.
+    Would,
+    /// What was to come in does not fit what it would have come into, and why.
+    Refused(&'static str),
+    /// The connection cannot be edited: it was there before the gate, or before its rules.
+    Impossible,
+}
+
+impl EditOutcome {
+    /// The outcome in records, in snake case.
+    pub fn name(self) -> &'static str {
+        match self {
+            EditOutcome::Made => "edited",
+            EditOutcome::Would => "would_edit",
+            EditOutcome::Refused(_) => "edit_refused",
+            EditOutcome::Impossible => "edit_failed",
+        }
+    }
 }
 
 /// A decision of a rule about an event.
@@ -194,6 +219,18 @@ pub trait Output {
 
     /// A gate sends a packet of its own, from its IP header on, in a flow that somebody asks about.
     fn own_packet(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>, _octets: &[u8]) {}
+
+    /// A rule has decided on an edit, in the way of the packets: what became of it. An edit of a whole stream is told once.
+    fn edited(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>, _rule: &Arc<RuleInfo>, _outcome: EditOutcome) {}
+
+    /// Whether somebody wants to see what becomes of streams, though nobody is in the way of their packets:
+    /// [`Output::stream_edited`].
+    fn wants_stream_edits(&self) -> bool {
+        false
+    }
+
+    /// A stream is edited; see [`Output::wants_stream_edits`].
+    fn stream_edited(&mut self, _flow: &Flow, _edit: &StreamEdit) {}
 
     /// A packet is longer than what was copied of it, and cannot be inspected.
     fn uninspected(&mut self, _packet: &PacketInfo<'_>, _original_length: usize) {}

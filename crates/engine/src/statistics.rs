@@ -64,8 +64,12 @@ pub struct Statistics {
     pub blocked_flows: u64,
     /// Blocks that ended before their time because there were too many.
     pub displaced_blocks: u64,
-    /// Edits of records.
+    /// Edits of records and streams that rules have decided on.
     pub edits: u64,
+    /// Edits that were refused because what was to come in does not fit what it would have come into.
+    pub refused_edits: u64,
+    /// Edits of connections that cannot be edited, because they were there before the gate or its rules.
+    pub impossible_edits: u64,
     /// How often each bound was met, in the order of [`Bound::ALL`]. Timeouts that only end silent flows are not counted.
     pub met: [u64; Bound::COUNT],
 }

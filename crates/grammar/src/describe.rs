@@ -197,6 +197,7 @@ mod tests {
             keywords_ignore_case: true,
             refusal: None,
             writable: Vec::new(),
+            canonical: Vec::new(),
             name: "smtp".into(),
             events: vec![
                 event("command", EventKind::Record, command, vec![StateId(0)]),

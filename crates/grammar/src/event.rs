@@ -19,6 +19,10 @@ pub struct Event<'a> {
     pub direction: Direction,
     /// Octets of the direction before it.
     pub offset: u64,
+    /// Octets of the direction before the record it happened in; as [`Event::offset`] where there is none.
+    pub begin: u64,
+    /// Of the end of a stream: octets of the direction up to it, with what ends it.
+    pub end: u64,
     /// Octets of the record, chunk, stream or gap.
     pub size: u64,
     /// The record, of a record's event and of the anomalies in it.
@@ -120,6 +124,11 @@ impl Host for Event<'_> {
             _ => None,
         }
     }
+
+    fn place_in_record(&self) -> Option<u32> {
+        self.record?;
+        u32::try_from(self.offset.checked_sub(self.begin)?).ok()
+    }
 }
 
 /// Takes the events of a conversation, in order.
@@ -131,6 +140,17 @@ pub trait EventSink {
     fn wants(&self, _event: EventId) -> bool {
         true
     }
+
+    /// Whether somebody wants newlines such as the one that was just told of put right, from there on to the end of the
+    /// stream; asked after each anomaly of a stream.
+    fn puts_right(&mut self) -> bool {
+        false
+    }
+
+    /// Takes a change of a stream that follows from [`EventSink::puts_right`]: octets of a direction that others take the
+    /// place of. Changes come in order; only octets that [`Dialogue::partial`](crate::Dialogue::partial) counts may lie
+    /// before those that were given last.
+    fn change(&mut self, _direction: Direction, _offset: u64, _removed: u32, _inserted: Vec<u8>) {}
 }
 
 impl<F: FnMut(&Event<'_>)> EventSink for F {

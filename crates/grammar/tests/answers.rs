@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use portcullis_grammar::{Dialogue, Event, Program, Scratch};
-use portcullis_lang::scheme::{ListMark, ProtocolScheme};
+use portcullis_lang::scheme::{Canonical, ListMark, ProtocolScheme};
 use portcullis_lang::{Code, Direction, Host, Place, Scope, Sources};
 
 fn load(name: &str, text: &str) -> Result<Program, Vec<Code>> {
@@ -53,6 +53,48 @@ fn what_can_be_changed_is_octets_and_lists_that_go_on_by_a_mark() {
     let slot = |path: &str| scheme.events[id(scheme, "command")].layout.field(path).expect("a field").slot;
     assert!(command.slots.contains(&slot("domain")) && command.slots.contains(&slot("sender.address")));
     assert!(!command.slots.contains(&slot("sender.domain")) && !command.slots.contains(&slot("size")));
+}
+
+/// The anomalies that have a canonical form.
+fn fixable(program: &Program) -> Vec<&str> {
+    let scheme = &program.protocol().scheme;
+    let forms = scheme.anomalies.iter().zip(&scheme.canonical);
+    forms.filter(|(_, forms)| !forms.is_empty()).map(|(anomaly, _)| anomaly.name.as_str()).collect()
+}
+
+#[test]
+fn what_smtp_tolerates_has_a_canonical_form_where_nothing_is_guessed() {
+    let program = smtp();
+    assert_eq!(fixable(&program), ["bare_lf", "bare_cr", "leading_blanks", "trailing_text", "odd_separator"]);
+    let scheme = &program.protocol().scheme;
+    let of = |name: &str| scheme.anomalies.iter().position(|anomaly| anomaly.name == name).expect("an anomaly");
+    assert_eq!(scheme.canonical[of("bare_cr")], [Canonical::Newline { octet: b'\r', hidden: Some(b'.') }]);
+    // `lead` of MAIL and RCPT becomes one blank, `gap` and `pad` none.
+    let blanks = scheme.canonical[of("odd_separator")].iter().map(|form| match form {
+        Canonical::Blanks { record, count, .. } => (record.as_str(), *count),
+        Canonical::Newline { .. } => panic!("blanks"),
+    });
+    let mut blanks: Vec<_> = blanks.collect();
+    blanks.sort_unstable();
+    blanks.dedup();
+    assert_eq!(blanks, [("command", 0), ("command", 1)]);
+}
+
+#[test]
+fn a_newline_has_no_canonical_form_where_it_could_end_a_stream() {
+    let grammar = |stream: &str| {
+        let text = format!(
+            "protocol p over tcp port 9\nnewline CRLF, and LF as anomaly lf, and CR as anomaly cr\nanomaly lf \"a LF\"\n\
+             anomaly cr \"a CR\"\nanomaly end \"an end\"\nline go max 99 {{ text: rest }}\nstream body {{ {stream} }}\n\
+             machine {{ start talk  state talk {{ up body  on body -> finish  on timeout 5 min -> finish }} }}\n"
+        );
+        load("p.grammar", &text).expect("a grammar")
+    };
+    let ends = "lines until \".\" and lookalikes as anomaly end";
+    assert_eq!(fixable(&grammar(&format!("{ends} | remove leading \".\""))), ["lf", "cr"]);
+    for open in [ends.to_owned(), format!("{ends} | remove leading \"-\""), ends.replace("\".\"", "\"..\"")] {
+        assert_eq!(fixable(&grammar(&open)), [""; 0], "{open}");
+    }
 }
 
 #[test]

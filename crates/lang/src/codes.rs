@@ -68,6 +68,7 @@ codes! {
     C20 "Branch that no example exercises."
     C21 "Construct without effect."
     C22 "Example that does not give what it says."
+    C23 "Anomaly without a canonical form."
 }
 
 impl Code {

@@ -57,6 +57,11 @@ pub trait Host {
     fn octets_of_element(&self, _list: Place, _index: u32, _slot: Option<u16>) -> Option<Range<u32>> {
         None
     }
+
+    /// Where in the record at hand the event happened, from its first octet; nothing if it is in no record.
+    fn place_in_record(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// A checked expression.

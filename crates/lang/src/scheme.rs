@@ -177,6 +177,8 @@ pub struct ProtocolScheme {
     pub refusal: Option<Refusal>,
     /// What can be changed of the records of events, by [`EventId`]; nothing of those beyond its end.
     pub writable: Vec<Writable>,
+    /// How anomalies are put right, by [`AnomalyId`]; those beyond its end cannot be.
+    pub canonical: Vec<Vec<Canonical>>,
 }
 
 /// How a protocol says no to its client: by one line that begins with a code of three digits.
@@ -199,17 +201,66 @@ pub struct Refusal {
 pub struct Writable {
     /// Slots of fields that are octets of the record.
     pub slots: Vec<u16>,
-    /// Lists whose elements follow each other, so that one can be left out.
+    /// Lists whose elements follow each other, so that one can be left out or put in.
     pub lists: Vec<WritableList>,
+    /// Whether it is one line, so that text can be put in at its start and before its newline.
+    pub line: bool,
+    /// Of the start and the end of a stream of lines: how text is put in there.
+    pub stream: Option<LineStream>,
 }
 
-/// A list of which elements can be left out.
+/// A stream of lines up to a line of its own, in which lines that look like it are hidden: `lines until "."` with
+/// `remove leading "."`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineStream {
+    /// The octet that the last line is, and that stands twice where another line begins with it.
+    pub hidden: u8,
+    /// Whether CR LF ends a line; else LF does.
+    pub crlf: bool,
+}
+
+impl LineStream {
+    /// What ends a line.
+    pub fn newline(&self) -> &'static [u8] {
+        if self.crlf { b"\r\n" } else { b"\n" }
+    }
+
+    /// How many octets the last line has.
+    pub fn last_line(&self) -> u32 {
+        if self.crlf { 3 } else { 2 }
+    }
+}
+
+/// The form that a deviation can be brought to without a change of what was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Canonical {
+    /// This octet alone, a LF or a CR, becomes CR LF.
+    Newline {
+        /// The octet.
+        octet: u8,
+        /// What hides lines of a stream that look like its end; the same in all streams of the protocol.
+        hidden: Option<u8>,
+    },
+    /// A field of a record becomes so many blanks, or nothing.
+    Blanks {
+        /// The record.
+        record: String,
+        /// The slot of the field.
+        slot: u16,
+        /// How many.
+        count: u32,
+    },
+}
+
+/// A list of which elements can be left out, and into which others can be put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WritableList {
     /// The slot of the list.
     pub slot: u16,
     /// The mark of all elements but the last, if the list goes on for as long as it is there.
     pub mark: Option<ListMark>,
+    /// What ends an element that is a line; nothing if elements are no lines.
+    pub newline: &'static [u8],
 }
 
 /// What says that another element follows: the `-` of `250-SIZE`. A blank in its place makes an element the last.

@@ -47,6 +47,7 @@ fn scheme() -> Arc<ProtocolScheme> {
         keywords_ignore_case: true,
         refusal: None,
         writable: Vec::new(),
+        canonical: Vec::new(),
     })
 }
 

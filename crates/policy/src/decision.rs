@@ -121,8 +121,12 @@ pub enum Action {
         /// For how many nanoseconds.
         time: i64,
     },
-    /// Change the record of the event.
+    /// Change the record of the event; offsets are from its first octet.
     Edit(Vec<Splice>),
+    /// Change the stream of the event.
+    EditStream(StreamChange),
+    /// The rule wanted to change something and could not, and why: what would come in does not fit what it would come into.
+    EditRefused(&'static str),
 }
 
 /// An end of a flow.
@@ -156,6 +160,24 @@ pub struct Splice {
     pub removed: u32,
     /// What comes in their place.
     pub inserted: Box<[u8]>,
+    /// Whether it stands beside what others put in at the same place, and does not take its place.
+    pub beside: bool,
+}
+
+/// A change of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamChange {
+    /// These octets come before its first.
+    Start(Box<[u8]>),
+    /// These octets come before its last line.
+    End {
+        /// What comes in.
+        octets: Box<[u8]>,
+        /// How many octets the last line has, with its newline.
+        last_line: u32,
+    },
+    /// Newlines such as the one that the event tells of become canonical, from there to the end of the stream.
+    Newlines,
 }
 
 impl Splice {
@@ -163,17 +185,35 @@ impl Splice {
         self.offset.saturating_add(self.removed)
     }
 
+    /// Octets that are put in beside others.
+    pub fn beside(offset: u32, inserted: Vec<u8>) -> Splice {
+        Splice { offset, removed: 0, inserted: inserted.into(), beside: true }
+    }
+
     /// Adds a splice to others, and removes those that it overtakes.
     pub fn merge(self, splices: &mut Vec<Splice>) {
-        splices.retain(|earlier| earlier.offset < self.offset || earlier.end() > self.end());
+        splices.retain(|earlier| !self.overtakes(earlier));
         splices.push(self);
+    }
+
+    /// Whether an earlier splice is void where this one is: it lies within what this one puts other octets in the place of.
+    fn overtakes(&self, earlier: &Splice) -> bool {
+        if self.beside {
+            return false;
+        }
+        match (earlier.removed, self.removed) {
+            (0, 0) => !earlier.beside && earlier.offset == self.offset,
+            // What was put in at its edges stands beside it.
+            (0, _) => self.offset < earlier.offset && earlier.offset < self.end(),
+            _ => self.offset <= earlier.offset && earlier.end() <= self.end(),
+        }
     }
 
     /// A record with splices carried out; those beyond its end are not.
     pub fn apply(splices: &[Splice], record: &[u8]) -> Vec<u8> {
         let mut merged = Vec::new();
         splices.iter().cloned().for_each(|splice| splice.merge(&mut merged));
-        merged.sort_by_key(|splice| splice.offset);
+        merged.sort_by_key(|splice| (splice.offset, splice.removed > 0));
         let (mut octets, mut at) = (Vec::with_capacity(record.len()), 0);
         for splice in &merged {
             let (start, end) = (splice.offset as usize, splice.end() as usize);
@@ -209,7 +249,8 @@ impl Action {
             Action::Refuse { .. } => "refuse",
             Action::Bypass => "bypass",
             Action::Block { .. } => "block",
-            Action::Edit(_) => "edit",
+            Action::Edit(_) | Action::EditStream(_) => "edit",
+            Action::EditRefused(_) => "edit_refused",
         }
     }
 }

@@ -12,11 +12,14 @@ use portcullis_lang::{
 };
 use smallvec::SmallVec;
 
-use crate::decision::Splice;
+use crate::decision::{Splice, StreamChange};
+use crate::elements::Put;
 use crate::fields;
+use crate::fixes::{self, Fix};
+use crate::inserts::{self, Insert};
 use crate::limits::MAX_EDIT_BYTES;
 use crate::names::{NamedSets, RuleNames};
-use crate::syntax::{EditClause, EditKind};
+use crate::syntax::{EditClause, EditKind, InsertSpot};
 
 /// An edit, checked.
 #[derive(Clone, Debug)]
@@ -34,14 +37,39 @@ pub(crate) enum Edit {
     },
     /// `replace /re/ with "..." in FIELD`
     Replace { field: Place, reads: Formula, pattern: Box<regex::bytes::Regex>, with: Box<[u8]> },
+    /// `insert "..." after LIST where TEST`
+    Insert(Box<Insert>),
+    /// `fix`
+    Fix(Box<Fix>),
 }
+
+/// What an edit has come to.
+#[derive(Clone, Debug)]
+pub(crate) enum Edited {
+    /// There is nothing to change.
+    Nothing,
+    /// The record changes.
+    Record(Vec<Splice>),
+    /// The stream that the event is of changes.
+    Stream(StreamChange),
+    /// What would come in does not fit what it would come into, and why.
+    Refused(&'static str),
+}
+
+/// Why a text is not put in.
+pub(crate) const WITH_LINE_END: &str = "a value has a CR, LF or NUL";
+
+/// Why a text is not put in.
+pub(crate) const TOO_LONG: &str = "the text is too long";
 
 impl Edit {
     /// What it reads.
-    pub(crate) fn formula(&self) -> Option<&Formula> {
+    pub(crate) fn formulas(&self) -> Vec<&Formula> {
         match self {
-            Edit::Set { value, .. } => Some(value),
-            Edit::Delete { reads, .. } | Edit::Replace { reads, .. } => Some(reads),
+            Edit::Set { value, .. } => vec![value],
+            Edit::Delete { reads, .. } | Edit::Replace { reads, .. } => vec![reads],
+            Edit::Insert(insert) => insert.formulas().collect(),
+            Edit::Fix(fix) => fix.formulas().iter().collect(),
         }
     }
 }
@@ -55,17 +83,27 @@ pub(crate) fn compile(
     diagnostics: &mut Diagnostics,
 ) -> Option<Edit> {
     let own = format!("{}.{}", names.scheme.name, names.event.name);
-    if names.event.kind != EventKind::Record {
+    if let EditKind::Fix = clause.kind {
+        return fixes::compile(clause.span, names, diagnostics).map(|fix| Edit::Fix(Box::new(fix)));
+    }
+    let of_stream = matches!(names.event.kind, EventKind::StreamStart | EventKind::StreamEnd);
+    let at_edge = matches!(clause.kind, EditKind::Insert { spot: InsertSpot::Edge { .. }, .. });
+    if names.event.kind != EventKind::Record && !(of_stream && at_edge) {
         diagnostics.push(
             Diagnostic::error(Code::C17, format!("there is nothing to edit in `{own}`"))
                 .primary(clause.span, "what the event tells of has left, or has no octets of its own")
-                .help("edits change the record of the event at hand: put the rule on that record"),
+                .help("edits change the record of the event at hand: put the rule on that record; `edit insert` puts lines at the start and end of a stream, `edit fix` is for anomalies"),
         );
         return None;
     }
     let none = Writable::default();
     let writable = names.scheme.writable.get(usize::from(event.0)).unwrap_or(&none);
     match &clause.kind {
+        EditKind::Insert { text, spot } => {
+            let insert = inserts::compile(text, spot, names, facts, writable, diagnostics)?;
+            Some(Edit::Insert(Box::new(insert)))
+        }
+        EditKind::Fix => None,
         EditKind::Set(path, value) => {
             let field = field(path, names, facts, writable, diagnostics)?;
             if !fields::are_of_event(value, names, diagnostics) {
@@ -131,7 +169,7 @@ fn one_line(text: &Text, diagnostics: &mut Diagnostics) -> Option<()> {
     Some(())
 }
 
-fn breaks_lines(octets: &[u8]) -> bool {
+pub(crate) fn breaks_lines(octets: &[u8]) -> bool {
     octets.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0))
 }
 
@@ -148,7 +186,7 @@ fn regex(text: &str, span: Span, diagnostics: &mut Diagnostics) -> Option<regex:
 }
 
 /// A field that can be changed.
-fn field(
+pub(crate) fn field(
     path: &Path,
     names: &RuleNames<'_>,
     facts: &Facts,
@@ -187,7 +225,7 @@ fn field(
     }
 }
 
-fn list_of(path: &Path, names: &RuleNames<'_>) -> Option<(Place, std::sync::Arc<Layout>)> {
+pub(crate) fn list_of(path: &Path, names: &RuleNames<'_>) -> Option<(Place, std::sync::Arc<Layout>)> {
     match resolve_in(&names.event.layout, Scope::Record, &path.names) {
         Resolution::Field(found) => found.into_iter().find_map(|found| match found.kind {
             Type::List(layout) => Some((found.place, layout)),
@@ -197,16 +235,16 @@ fn list_of(path: &Path, names: &RuleNames<'_>) -> Option<(Place, std::sync::Arc<
     }
 }
 
-fn lists(names: &RuleNames<'_>) -> Vec<String> {
+pub(crate) fn lists(names: &RuleNames<'_>) -> Vec<String> {
     let fields = names.event.layout.fields.iter();
     fields.filter(|field| matches!(field.kind, Type::List(_))).map(|field| field.path.clone()).collect()
 }
 
 /// The names in the test of an element: its fields, then those of the rule.
-struct ElementNames<'a> {
-    layout: &'a Layout,
-    names: &'a RuleNames<'a>,
-    sets: &'a NamedSets,
+pub(crate) struct ElementNames<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) names: &'a RuleNames<'a>,
+    pub(crate) sets: &'a NamedSets,
 }
 
 impl Names for ElementNames<'_> {
@@ -240,12 +278,14 @@ impl Names for ElementNames<'_> {
 pub(crate) struct Changes {
     fields: SmallVec<[(Place, Box<[u8]>); 1]>,
     /// Elements that are gone, by their lists and original numbers.
-    gone: SmallVec<[(Place, u32); 4]>,
+    pub(crate) gone: SmallVec<[(Place, u32); 4]>,
+    /// Elements that were put in.
+    pub(crate) puts: Vec<Put>,
 }
 
 impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
-        self.fields.is_empty() && self.gone.is_empty()
+        self.fields.is_empty() && self.gone.is_empty() && self.puts.is_empty()
     }
 
     /// The event as it is with the changes.
@@ -253,14 +293,14 @@ impl Changes {
         Changed { host, changes: self }
     }
 
-    /// Carries out an edit; what has to be done to the record for it. Nothing if the field is not there, or if what it
+    /// Carries out an edit; what has to be done for it. Nothing if the field is not there; it is refused if what the field
     /// would become is no part of one line.
-    pub(crate) fn edit(&mut self, edit: &Edit, host: &dyn Host) -> Vec<Splice> {
+    pub(crate) fn edit(&mut self, edit: &Edit, host: &dyn Host) -> Edited {
         match edit {
             Edit::Set { field, value } => {
                 let octets = match value.value(&self.on(host)) {
                     Value::Bytes(octets) => octets.into_owned(),
-                    _ => return Vec::new(),
+                    _ => return Edited::Nothing,
                 };
                 self.put(*field, octets, host)
             }
@@ -269,55 +309,35 @@ impl Changes {
                     Value::Bytes(octets) if pattern.is_match(&octets) => {
                         pattern.replace_all(&octets, regex::bytes::NoExpand(with)).into_owned()
                     }
-                    _ => return Vec::new(),
+                    _ => return Edited::Nothing,
                 };
                 self.put(*field, octets, host)
             }
-            Edit::Delete { list, mark, test, .. } => self.delete(*list, *mark, test, host),
+            Edit::Delete { list, mark, test, .. } => {
+                self.delete(*list, *mark, test, host).map_or(Edited::Nothing, Edited::Record)
+            }
+            Edit::Insert(insert) => self.insert(insert, host),
+            Edit::Fix(fix) => fix.fix(host),
         }
     }
 
-    fn put(&mut self, field: Place, octets: Vec<u8>, host: &dyn Host) -> Vec<Splice> {
-        let Some(Range { start, end }) = host.octets(field) else { return Vec::new() };
-        if breaks_lines(&octets) || octets.len() > MAX_EDIT_BYTES {
-            return Vec::new();
-        }
+    pub(crate) fn put(&mut self, field: Place, octets: Vec<u8>, host: &dyn Host) -> Edited {
+        let Some(Range { start, end }) = host.octets(field) else { return Edited::Nothing };
         let octets: Box<[u8]> = octets.into();
         let same = matches!(self.on(host).read(field), Value::Bytes(now) if now.as_ref() == octets.as_ref());
         if same {
-            return Vec::new();
+            return Edited::Nothing;
+        }
+        if octets.len() > MAX_EDIT_BYTES {
+            return Edited::Refused(TOO_LONG);
+        }
+        if breaks_lines(&octets) {
+            return Edited::Refused(WITH_LINE_END);
         }
         self.fields.retain(|(place, _)| *place != field);
         self.fields.push((field, octets.clone()));
-        vec![Splice { offset: start, removed: end.saturating_sub(start), inserted: octets }]
-    }
-
-    /// Deletes elements, and makes the last that is left the last. One always stays: a reply has at least one line.
-    fn delete(&mut self, list: Place, mark: Option<ListMark>, test: &Formula, host: &dyn Host) -> Vec<Splice> {
-        let count = host.count(list);
-        let mut left: Vec<u32> = (0..count).filter(|index| !self.gone.contains(&(list, *index))).collect();
-        let holds = |index: &u32| {
-            let changed = self.on(host);
-            test.test(&OfElement { host: &changed, original: host, list, index: *index }).holds()
-        };
-        let going: Vec<u32> = left.iter().copied().filter(holds).collect();
-        if going.is_empty() || going.len() == left.len() {
-            return Vec::new();
-        }
-        let mut splices = Vec::new();
-        for index in &going {
-            let Some(Range { start, end }) = host.octets_of_element(list, *index, None) else { return Vec::new() };
-            splices.push(Splice { offset: start, removed: end.saturating_sub(start), inserted: Box::default() });
-        }
-        let was_last = left.last().copied();
-        left.retain(|index| !going.contains(index));
-        if let (Some(mark), Some(last)) = (mark, left.last().copied().filter(|last| Some(*last) != was_last)) {
-            // `250-SIZE` becomes `250 SIZE`.
-            let Some(behind) = host.octets_of_element(list, last, Some(mark.behind)) else { return Vec::new() };
-            splices.push(Splice { offset: behind.end, removed: 1, inserted: Box::new([b' ']) });
-        }
-        self.gone.extend(going.into_iter().map(|index| (list, index)));
-        splices
+        let removed = end.saturating_sub(start);
+        Edited::Record(vec![Splice { offset: start, removed, inserted: octets, beside: false }])
     }
 }
 
@@ -357,11 +377,11 @@ impl Host for Changed<'_> {
 }
 
 /// A host in which [`Scope::Element`] is one element of a list, by its original number.
-struct OfElement<'a> {
-    host: &'a dyn Host,
-    original: &'a dyn Host,
-    list: Place,
-    index: u32,
+pub(crate) struct OfElement<'a> {
+    pub(crate) host: &'a dyn Host,
+    pub(crate) original: &'a dyn Host,
+    pub(crate) list: Place,
+    pub(crate) index: u32,
 }
 
 impl Host for OfElement<'_> {

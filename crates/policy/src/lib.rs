@@ -32,6 +32,7 @@
 //!     keywords_ignore_case: false,
 //!     refusal: None,
 //!     writable: Vec::new(),
+//!     canonical: Vec::new(),
 //! });
 //!
 //! let mut sources = Sources::new();
@@ -68,9 +69,12 @@ mod compile;
 mod decision;
 mod demand;
 mod edits;
+mod elements;
 mod events;
 mod fields;
+mod fixes;
 mod index;
+mod inserts;
 mod limits;
 mod lists;
 mod memory;
@@ -85,7 +89,7 @@ mod text;
 mod trace;
 
 pub use compile::Compiled;
-pub use decision::{Action, Decision, FlowEnd, RuleId, RuleInfo, Severity, Splice};
+pub use decision::{Action, Decision, FlowEnd, RuleId, RuleInfo, Severity, Splice, StreamChange};
 pub use demand::{Demand, EventDemand};
 pub use limits::{
     MAX_ABOUT, MAX_ALERT_TEXT, MAX_ALERT_VALUE, MAX_BLOCK_TIME, MAX_COUNTED_KEYS, MAX_COUNTED_TIMES, MAX_EDIT_BYTES,

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::answers::Block;
 use crate::decision::{Action, Decision, RuleId, RuleInfo, Severity};
 use crate::demand::{Demand, reads, reads_connection_alone, reads_found};
-use crate::edits::{Changes, Edit};
+use crate::edits::{Changes, Edit, Edited};
 use crate::index::{self, FieldIndex, Hits};
 use crate::memory::{Memory, Threshold};
 use crate::streams::{Hit, Scan, Scans, StreamCost, StreamPatterns, StreamPlan};
@@ -505,13 +505,22 @@ impl PlannedRule {
         }
         if !edits.is_empty() {
             let mut changed = if *observe { changes.clone() } else { std::mem::take(changes) };
-            let splices: Vec<_> = edits.iter().flat_map(|edit| changed.edit(edit, host)).collect();
+            let (mut splices, mut others) = (Vec::new(), Vec::new());
+            for edit in edits {
+                match changed.edit(edit, host) {
+                    Edited::Nothing => {}
+                    Edited::Record(more) => splices.extend(more),
+                    Edited::Stream(change) => others.push(Action::EditStream(change)),
+                    Edited::Refused(why) => others.push(Action::EditRefused(why)),
+                }
+            }
             if !*observe {
                 *changes = changed;
             }
             if !splices.is_empty() {
                 decide(Action::Edit(splices));
             }
+            others.into_iter().for_each(&mut decide);
         }
         match verdict {
             Some(verdict) => decide(verdict.clone()),
@@ -531,7 +540,7 @@ impl PlannedRule {
         let texts = alert.iter().map(|alert| &alert.text).chain(logs);
         let thresholds = alert.iter().filter_map(|alert| alert.at_most.as_ref()).chain(after);
         let keys = thresholds.map(|threshold| &threshold.key);
-        let edits = edits.iter().filter_map(Edit::formula);
+        let edits = edits.iter().flat_map(Edit::formulas);
         self.conditions.iter().chain(texts.flat_map(AlertText::formulas)).chain(keys).chain(edits)
     }
 }
@@ -614,7 +623,10 @@ impl Planner {
                 plan.patterns.take(condition);
             });
             let mut rule = PlannedRule { info, gates, conditions, answered: None, actions, early: false };
-            rule.early = !rule.passes() && rule.conditions.iter().any(reads_found) && rule.formulas().all(stays);
+            // A line before the end of a stream can only be put in when the end has come.
+            let waits = !rule.actions.edits.is_empty();
+            rule.early =
+                !rule.passes() && !waits && rule.conditions.iter().any(reads_found) && rule.formulas().all(stays);
             plan.rules.push(rule);
         }
     }

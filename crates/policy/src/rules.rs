@@ -292,7 +292,7 @@ fn text(template: &Template, names: &RuleNames<'_>, facts: &Facts, diagnostics: 
     text
 }
 
-fn value(
+pub(crate) fn value(
     expression: &Expression,
     names: &RuleNames<'_>,
     facts: &Facts,

@@ -132,6 +132,24 @@ fn is_treacherous(character: char) -> bool {
         | '\u{e0000}'..='\u{e007f}')
 }
 
+impl AlertPart {
+    /// The part as octets that are put into a record or stream: as they are, for what is absent nothing.
+    pub(crate) fn octets(&self, host: &dyn Host) -> Vec<u8> {
+        match self {
+            AlertPart::Text(text) => text.clone().into_bytes(),
+            AlertPart::Value { formula, names } => match formula.value(host) {
+                Value::Bytes(octets) => octets.into_owned(),
+                Value::Absent | Value::Unknown => Vec::new(),
+                value => {
+                    let mut text = String::new();
+                    write_value(&mut text, &value, names.as_deref());
+                    text.into_bytes()
+                }
+            },
+        }
+    }
+}
+
 /// Cuts a text down to `max` octets, with `...` at its end where something is missing.
 fn cut(text: &mut String, max: usize) {
     if text.len() <= max {

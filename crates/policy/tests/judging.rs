@@ -235,6 +235,122 @@ fn all_verdicts_and_blocks_are_told() {
     assert_eq!(at("bare_lf", "command"), ["4 block server 10.0.0.25 2000000000 (observed)"]);
 }
 
+fn reply(lines: &[(&str, &str)]) -> (Event, Vec<u8>) {
+    let mut raw = Vec::new();
+    let mut places = Vec::new();
+    for (number, (_, text)) in lines.iter().enumerate() {
+        let start = raw.len() as u32;
+        let mark = if number + 1 == lines.len() { " " } else { "-" };
+        raw.extend_from_slice(format!("250{mark}{text}\r\n").as_bytes());
+        places.push((start..raw.len() as u32, start..start + 3));
+    }
+    let elements: Vec<Vec<(&str, Given)>> =
+        lines.iter().map(|(_, text)| vec![("code", Given::Number(250)), ("text", Given::from(*text))]).collect();
+    let elements: Vec<&[(&str, Given)]> = elements.iter().map(Vec::as_slice).collect();
+    let event = Event::new("smtp", "reply").list("lines", &elements).elements_at(places);
+    (event.raw(raw.strip_suffix(b"\r\n").unwrap_or_default()), raw)
+}
+
+/// What all edits make of a record.
+fn edited(decisions: &[portcullis_policy::Decision], record: &[u8]) -> String {
+    let splices = decisions.iter().filter_map(|decision| match &decision.action {
+        portcullis_policy::Action::Edit(splices) => Some(splices.clone()),
+        _ => None,
+    });
+    let splices: Vec<_> = splices.collect();
+    let edited = portcullis_policy::Splice::apply(&splices.concat(), record);
+    edited.escape_ascii().to_string()
+}
+
+/// Lines are put in, taken out and put in again: one line is the last, and only it has no mark.
+#[test]
+fn lines_that_are_put_in_leave_one_last_line() {
+    let given = [("250", "mx"), ("250", "SIZE 9"), ("250", "CHUNKING")];
+    let becomes = |rules: &str| {
+        let policies = policies(&format!("policy p for smtp {{ {rules} }}"));
+        let (event, raw) = reply(&given);
+        edited(&event.judge(&policies), &raw)
+    };
+    let (size, last) = (
+        "rule a id 1 { on smtp.reply edit insert \"X\" after lines where text starts with \"SIZE\" }",
+        "rule b id 2 { on smtp.reply edit insert \"L {code}\" after lines }",
+    );
+    let gone = "rule c id 3 { on smtp.reply edit delete lines where text == \"CHUNKING\" }";
+    let more = "rule d id 4 { on smtp.reply edit insert \"M\" after lines  edit insert \"F\" before lines }";
+    let none = "rule e id 5 { on smtp.reply edit insert \"N\" after lines where text == \"no\" }";
+    assert_eq!(becomes(size), r"250-mx\r\n250-SIZE 9\r\n250-X\r\n250 CHUNKING\r\n");
+    assert_eq!(becomes(last), r"250-mx\r\n250-SIZE 9\r\n250-CHUNKING\r\n250 L \r\n");
+    assert_eq!(becomes(&[last, gone].concat()), r"250-mx\r\n250-SIZE 9\r\n250 L \r\n");
+    assert_eq!(becomes(&[gone, last].concat()), r"250-mx\r\n250-SIZE 9\r\n250 L \r\n");
+    assert_eq!(becomes(&[gone, size].concat()), r"250-mx\r\n250-SIZE 9\r\n250 X\r\n");
+    assert_eq!(becomes(&[size, gone].concat()), r"250-mx\r\n250-SIZE 9\r\n250 X\r\n");
+    assert_eq!(becomes(&[last, gone, more].concat()), r"250-F\r\n250-mx\r\n250-SIZE 9\r\n250-L \r\n250 M\r\n");
+    assert_eq!(becomes(none), r"250-mx\r\n250-SIZE 9\r\n250 CHUNKING\r\n");
+}
+
+#[test]
+fn fields_grow_and_lines_get_text_at_both_ends() {
+    let policies = policies(
+        "policy p for smtp {
+            rule a id 1 { on smtp.command when verb == EHLO  edit insert \"x.\" before domain  edit insert \"<\" at start }
+            rule b id 2 { on smtp.command when verb == EHLO  edit insert \".{domain}\" after domain  edit insert \">{{\" at end }
+            rule c id 3 { on smtp.command when verb == EHLO  edit set domain = domain + \"!\"  edit insert \"{client.port}\" at end }
+        }",
+    );
+    let event = Event::new("smtp", "command").with("verb", "EHLO").with("domain", "a").at("domain", 5..6);
+    let decisions = event.raw(b"EHLO a").judge(&policies);
+    assert_eq!(edited(&decisions, b"EHLO a\r\n"), r"<EHLO x.a.x.a!>{\r\n");
+}
+
+#[test]
+fn what_breaks_a_line_is_refused() {
+    let policies = policies(
+        "policy p for smtp {
+            rule a id 1 { on smtp.command when verb == EHLO  edit insert \"{domain}\" at end }
+            rule b id 2 { on smtp.command when verb == EHLO  edit set domain = domain + \"x\" }
+        }",
+    );
+    for breaks in ["a\rb", "a\nb", "\0", &"x".repeat(4_097)] {
+        let event = Event::new("smtp", "command").with("verb", "EHLO").with("domain", breaks).at("domain", 5..9);
+        assert_eq!(describe(&event.raw(b"EHLO abcd").judge(&policies)), ["1 edit_refused", "2 edit_refused"]);
+    }
+}
+
+#[test]
+fn streams_take_lines_and_their_newlines_are_put_right() {
+    use portcullis_policy::{Action, StreamChange};
+    let policies = policies(
+        "policy p for smtp {
+            rule a id 1 { on smtp.content.start  edit insert \".a {client.address}\\r\\nb\" at start }
+            rule b id 2 { on smtp.content        edit insert \"end\" at end }
+            rule c id 3 { on smtp.bare_lf        edit fix }
+            rule d id 4 { on smtp.trailing_text  edit fix }
+        }",
+    );
+    let change = |event: Event| {
+        let mut decisions = event.judge(&policies);
+        (decisions.len() == 1).then(|| decisions.remove(0).action)
+    };
+    let start = change(Event::new("smtp", "content.start"));
+    let lines = b"..a 192.0.2.1\r\nb\r\n".to_vec();
+    assert_eq!(start, Some(Action::EditStream(StreamChange::Start(lines.into()))));
+    let end = |complete| Event::new("smtp", "content").with("complete", Given::Boolean(complete));
+    let lines = b"end\r\n".to_vec();
+    assert_eq!(change(end(true)), Some(Action::EditStream(StreamChange::End { octets: lines.into(), last_line: 3 })));
+    assert_eq!(change(end(false)), None, "a stream that is cut off has no end");
+    assert_eq!(change(Event::new("smtp", "bare_lf")), Some(Action::EditStream(StreamChange::Newlines)));
+    // In a record: the place of the anomaly is that of the LF.
+    let command = |at| Event::new("smtp", "bare_lf").with("record", "command").raw(b"NOOP").in_record(at);
+    assert_eq!(edited(&command(4).judge(&policies), b"NOOP\n"), r"NOOP\r\n");
+    let trailing = |record: &'static str, octets| {
+        let event = Event::new("smtp", "trailing_text").with("record", record).raw(b"DATA  x y ").in_record(6);
+        event.slot_at(10, octets).judge(&policies)
+    };
+    assert_eq!(edited(&trailing("command", 6..9), b"DATA  x y \r\n"), r"DATA\r\n");
+    assert_eq!(edited(&trailing("command", 6..7), b"DATA  x y \r\n"), r"DATA   y \r\n");
+    assert_eq!(describe(&trailing("other", 6..9)), ["4 edit_refused"]);
+}
+
 /// Two edits of a field: the second, and every rule behind, sees what the first has made of it.
 #[test]
 fn edits_follow_each_other() {

@@ -158,8 +158,6 @@ fn what_is_not_supported_yet() {
     rule one id 1 {
         on      smtp.command
         hold    smtp.command until smtp.reply max 8 KB
-        edit    insert "x"
-        edit    fix bare_lf
         extract
         set     flow.seen = 1
         count   seen
@@ -173,7 +171,7 @@ policy edge for ip {
     rule mail { on flow.start when server.port in (25, 587)   pass }
 }
 "#;
-    says("not_supported", &[Code::S6; 10], all);
+    says("not_supported", &[Code::S6; 8], all);
 }
 
 #[test]
@@ -303,6 +301,22 @@ fn blocks_and_edits_that_cannot_be() {
     edit("edit_of_counted_list", Code::C17, "command when verb == MAIL", "delete options where name == \"x\"");
     edit("edit_with_unknown_name", Code::C1, "reply", "delete lines where txt == \"x\"");
     edit("edit_of_nothing", Code::S1, "reply", "\"x\"");
+    edit("insert_without_place", Code::S1, "reply", "insert \"x\"");
+    edit("insert_of_nothing", Code::C11, "command", "insert \"\" at end");
+    edit("insert_with_line_end", Code::C11, "command", "insert \" {verb}\\r\\nQUIT\" at end");
+    edit("insert_with_half_a_newline", Code::C11, "content.start", "insert \"X: y\\n\" at start");
+    edit("insert_of_line_with_line_end", Code::C11, "reply", "insert \"x\\r\\n\" after lines");
+    edit("insert_at_end_of_many_lines", Code::C17, "reply", "insert \"x\" at end");
+    edit("insert_at_start_that_has_left", Code::C17, "content", "insert \"x\" at start");
+    edit("insert_at_end_to_come", Code::C17, "content.start", "insert \"x\" at end");
+    edit("insert_into_chunk", Code::C17, "content.chunk", "insert \"x\" at end");
+    edit("insert_into_counted_list", Code::C17, "command when verb == MAIL", "insert \"x\" after options");
+    edit("insert_among_no_elements", Code::C1, "reply", "insert \"x\" after code where text == \"x\"");
+    edit("insert_at_computed_field", Code::C17, "reply", "insert \"x\" after code");
+    edit("insert_of_unknown_name", Code::C1, "reply", "insert \"{txt}\" after lines");
+    edit("fix_of_record", Code::C17, "reply", "fix");
+    edit("fix_without_form", Code::C23, "ambiguous_end", "fix");
+    rule_says("edit_without_edit", &[Code::S1], "        on smtp.reply\n        insert \"x\" at end");
 }
 
 #[test]

@@ -29,6 +29,9 @@ policy gateway for smtp when server in inside and client.port > 1023 {
     rule reply id 1003 { on smtp.reply when code in 400..499 and every lines.code == code and not (code == 421) log "" mode observe }
     rule refused id 1004 { on smtp.fail block client.address for 1 h refuse "550 no" }
     rule edited id 1005 { on smtp.command when verb == EHLO edit set domain = domain + "x" edit replace /x/ with "y" in domain }
+    rule put id 1007 { on smtp.reply edit insert "{code} x" after lines where text starts with "SIZE" edit insert "y" before lines }
+    rule top id 1008 { on smtp.content.start edit insert "X: y\r\n" at start }
+    rule right id 1009 { on smtp.bare_lf edit fix }
     rule lines id 1006 { on smtp.reply edit delete lines where text starts with "CHUNKING" bypass }
 }
 policy names for dns { rule many id 2 { on dns.query when count of questions > 1 alert low "{questions.first.type}" } }

@@ -38,6 +38,11 @@ impl GateFlow {
         GateFlow { editor: Some(Box::new(editor)), edits, pace, ..GateFlow::default() }
     }
 
+    /// Whether rules may edit it.
+    pub(crate) fn is_edited(&self) -> bool {
+        self.edits && self.editor.is_some()
+    }
+
     /// Octets of memory that it takes.
     pub(crate) fn memory(&self) -> usize {
         let held = self.held.iter().flatten().map(Held::memory);

@@ -8,12 +8,12 @@
 use std::collections::{HashMap, VecDeque};
 
 use portcullis_lang::Direction;
-use portcullis_stream::edit::{EditSettings, Hello};
+use portcullis_stream::edit::{EditLimits, EditSettings, Hello};
 use portcullis_stream::{DropReason, Editor, FlowId, Normalised, OwnPacket, Treatment};
 use portcullis_wire::{IpPacket, TcpSegment, Timestamp};
 
 use super::carry::{GateFlow, waiting};
-use super::{Fate, Gate};
+use super::{Failure, Fate, Gate};
 use crate::bounds::Bound;
 use crate::engine::Engine;
 use crate::flow::{Inspection, Tracked, Verdict};
@@ -76,7 +76,10 @@ impl Engine {
         if !edits && pace.is_none() {
             return None;
         }
-        let settings = EditSettings { mtu: self.edit_mtu, ..EditSettings::default() };
+        // Text with a newline in each of its lines to put right is put in as a whole.
+        let limits = EditLimits::default();
+        let limits = EditLimits { inserted: limits.held, ..limits };
+        let settings = EditSettings { mtu: self.edit_mtu, limits, ..EditSettings::default() };
         self.has_edited = true;
         Some(Box::new(GateFlow::edited(Editor::new(client, server, settings), edits, pace)))
     }
@@ -150,7 +153,11 @@ impl Gate {
         {
             return Some(self.drop_normalised(reason));
         }
-        self.make_edits(flow, packet, output);
+        if self.make_edits(flow, packet, output) {
+            self.part(flow, Some(normalised), packet, output, send);
+            self.statistics.refused += 1;
+            return Some(Fate::Drop);
+        }
         let tracked = self.engine.tracked_mut(flow)?;
         let gate = tracked.gate.as_mut()?;
         let listed = std::mem::replace(&mut gate.listed, true);
@@ -171,10 +178,12 @@ impl Gate {
         Some(Fate::Drop)
     }
 
-    /// Has the edits made that rules have decided on, and lets go what was judged.
-    fn make_edits(&mut self, flow: FlowId, packet: &PacketInfo<'_>, output: &mut dyn Output) {
-        let Some(numbers) = self.engine.table().numbers(flow) else { return };
-        let Some(tracked) = self.engine.tracked_mut(flow) else { return };
+    /// Has the edits made that rules have decided on, and lets go what was judged. Gives whether the connection ends because
+    /// one could not be made, where nothing may pass that is not as rules want it.
+    fn make_edits(&mut self, flow: FlowId, packet: &PacketInfo<'_>, output: &mut dyn Output) -> bool {
+        let closed = self.settings.on_failure == Failure::Closed;
+        let Some(numbers) = self.engine.table().numbers(flow) else { return false };
+        let Some(tracked) = self.engine.tracked_mut(flow) else { return false };
         let edits = std::mem::take(&mut tracked.flow.edits);
         let offsets = numbers.map(|side| side.offset);
         let is_edited = tracked.gate.as_ref().is_some_and(|gate| gate.edits);
@@ -183,8 +192,8 @@ impl Gate {
             let back = waiting(tracked, direction).saturating_add(partial);
             offsets[direction.index()].saturating_sub(back)
         });
-        let Tracked { flow: told, inspection, gate: Some(gate), .. } = tracked else { return };
-        let GateFlow { open, editor: Some(editor), pace, .. } = gate.as_mut() else { return };
+        let Tracked { flow: told, inspection, gate: Some(gate), .. } = tracked else { return false };
+        let GateFlow { open, editor: Some(editor), pace, .. } = gate.as_mut() else { return false };
         let open = *open;
         if let Some(pace) = pace {
             let [up, _] = &mut limits;
@@ -195,18 +204,23 @@ impl Gate {
             let made = editor.edit(edit.direction, edit.offset, u64::from(edit.removed), &edit.inserted);
             failed += u64::from(made.is_err());
         }
+        if failed > 0 {
+            self.unmade_edits += failed;
+            output.gate_action(told, packet, GateAction::EditFailed);
+            if closed && !open {
+                told.verdict = Verdict::Reset;
+                return true;
+            }
+        }
         for direction in Direction::BOTH {
             editor.release(direction, if open { u64::MAX } else { limits[direction.index()] });
         }
         let overrun = pace.as_mut().filter(|_| !open).is_some_and(|pace| pace.note(inspection, editor, packet.time));
-        if failed > 0 {
-            output.gate_action(told, packet, GateAction::EditFailed);
-        }
-        self.statistics.failed_edits += failed;
         if overrun {
             self.statistics.hold_overruns += 1;
             self.engine.work.statistics.count(Bound::HoldBytes);
         }
+        false
     }
 
     /// What time brings about in an edited connection; whether there is more to come.
@@ -219,7 +233,10 @@ impl Gate {
     ) -> Option<bool> {
         self.engine.tracked_mut(flow)?.gate.as_ref()?.editor.as_ref()?;
         self.hurry(flow, now, output, send);
-        self.make_edits(flow, &PacketInfo::of_time(now), output);
+        if self.make_edits(flow, &PacketInfo::of_time(now), output) {
+            self.part(flow, None, &PacketInfo::of_time(now), output, send);
+            return Some(true);
+        }
         let tracked = self.engine.tracked_mut(flow)?;
         if tracked.gate.as_ref()?.editor.is_none() {
             // It was reset just now, and the gate answers for both sides.

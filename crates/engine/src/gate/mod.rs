@@ -73,6 +73,8 @@ pub struct Gate {
     last: Option<FlowId>,
     /// What was done about it, unless it passes as it is.
     deed: Option<Deed>,
+    /// Edits that the editor did not take.
+    unmade_edits: u64,
 }
 
 impl Gate {
@@ -84,7 +86,15 @@ impl Gate {
             engine.failures.general = WhenMet::Drop;
         }
         let engine = Engine::new(grammars, policies, engine).in_the_way(&settings);
-        Gate { engine, settings, statistics: GateStatistics::default(), waiting: Vec::new(), last: None, deed: None }
+        Gate {
+            engine,
+            settings,
+            statistics: GateStatistics::default(),
+            waiting: Vec::new(),
+            last: None,
+            deed: None,
+            unmade_edits: 0,
+        }
     }
 
     /// Takes a packet and says what becomes of it; packets of the gate's own, from their IP header on, are appended to
@@ -116,6 +126,7 @@ impl Gate {
             self.tell(flow, &packet_info(arriving), mode, send.get(sent..).unwrap_or_default(), output);
         }
         self.statistics.sent += send.len().saturating_sub(sent) as u64;
+        self.count_edits();
         fate
     }
 
@@ -135,6 +146,7 @@ impl Gate {
         waiting.append(&mut self.waiting);
         self.waiting = waiting;
         self.statistics.sent += send.len().saturating_sub(sent) as u64;
+        self.count_edits();
     }
 
     /// Says that so many packets went past, or were lost, that the gate has not seen.
@@ -169,6 +181,7 @@ impl Gate {
                 self.release_all(flow, send);
             }
             self.statistics.sent += send.len().saturating_sub(sent) as u64;
+            self.count_edits();
         }
     }
 
@@ -228,6 +241,14 @@ impl Gate {
         for octets in sent {
             output.own_packet(flow, packet, octets);
         }
+    }
+
+    /// Takes over what the engine has counted of edits.
+    fn count_edits(&mut self) {
+        let counted = self.engine.statistics();
+        self.statistics.edits = counted.edits;
+        self.statistics.refused_edits = counted.refused_edits;
+        self.statistics.failed_edits = self.unmade_edits.saturating_add(counted.impossible_edits);
     }
 
     fn judge(&mut self, arriving: &Arriving<'_>, output: &mut dyn Output, send: &mut Vec<Vec<u8>>) -> Fate {

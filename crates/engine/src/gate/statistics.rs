@@ -39,7 +39,11 @@ pub struct GateStatistics {
     pub hold_timeouts: u64,
     /// Holds that met their bound of octets.
     pub hold_overruns: u64,
-    /// Edits that could not be made.
+    /// Edits that rules have decided on and that were begun; one of a whole stream counts once.
+    pub edits: u64,
+    /// Edits that were refused because what was to come in does not fit what it would have come into.
+    pub refused_edits: u64,
+    /// Edits that could not be made: of connections that cannot be edited, or beyond a bound of what edits hold.
     pub failed_edits: u64,
     /// Conversations refused with a reply.
     pub refusals: u64,
@@ -69,6 +73,8 @@ impl AddAssign for GateStatistics {
             sent,
             hold_timeouts,
             hold_overruns,
+            edits,
+            refused_edits,
             failed_edits,
             refusals,
             resets,
@@ -91,6 +97,8 @@ impl AddAssign for GateStatistics {
             (&mut self.sent, sent),
             (&mut self.hold_timeouts, hold_timeouts),
             (&mut self.hold_overruns, hold_overruns),
+            (&mut self.edits, edits),
+            (&mut self.refused_edits, refused_edits),
             (&mut self.failed_edits, failed_edits),
             (&mut self.refusals, refusals),
             (&mut self.resets, resets),

@@ -159,6 +159,8 @@ impl Dialogue {
             kind: EventKind::Record,
             direction,
             offset: details.offset,
+            begin: details.begin.unwrap_or(details.offset),
+            end: details.end,
             size: details.size,
             record: details.record,
             data: details.data,

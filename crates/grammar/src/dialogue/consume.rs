@@ -8,6 +8,7 @@ use portcullis_lang::{Direction, EventKind, Value};
 use super::advance::{Replay, flow_formula};
 use super::side::{InRecord, InStream};
 use super::{Context, Details, Dialogue, Resolved, Status};
+use crate::flowing::canonise::{Canoniser, Change, together};
 use crate::flowing::{Flowing, Piece};
 use crate::limits::MAX_SPARE_OCTETS;
 use crate::model::{Expect, Expected, Newline, Rule, RuleKind, Source, StreamId, Trigger};
@@ -424,7 +425,7 @@ impl Dialogue {
             Details { offset, size: replay.octets.len() as u64, record: Some(record), name, ..Details::default() };
         self.emit(context, direction, expected.event, &details);
         for (anomaly, at) in &run.anomalies {
-            let details = Details { offset: offset.saturating_add(u64::from(*at)), ..details };
+            let details = Details { offset: offset.saturating_add(u64::from(*at)), begin: Some(offset), ..details };
             self.emit_kind(context, direction, EventKind::Anomaly(*anomaly), details);
         }
         self.pair(context, direction, expected, &details);
@@ -463,7 +464,8 @@ impl Dialogue {
         }
         let flowing = Flowing::new(stream, &program.protocol.newline, size);
         let complete = flowing.is_complete();
-        let in_stream = InStream { id, flowing, begin: offset, size: 0, content: 0, end: stream.events.end };
+        let in_stream =
+            InStream { id, flowing, begin: offset, size: 0, content: 0, end: stream.events.end, canoniser: None };
         self.side_mut(direction).stream = Some(Box::new(in_stream));
         if complete {
             self.end_stream(context, direction, true);
@@ -479,6 +481,8 @@ impl Dialogue {
         let stream = program.protocol.streams.get(usize::from(in_stream.id.0))?;
         let base = self.side(direction).offset;
         let mut content = 0u64;
+        let mut alone = None;
+        let mut rights: Vec<(u8, u64, bool)> = Vec::new();
         let (used, complete) =
             in_stream.flowing.feed(stream, &program.protocol.newline, rest, &mut |piece| match piece {
                 Piece::Content(data) => {
@@ -500,8 +504,36 @@ impl Dialogue {
                     let offset = base.checked_add_signed(at).unwrap_or(0);
                     let details = Details { offset, name: &stream.name, ..Details::default() };
                     self.emit_kind(context, direction, EventKind::Anomaly(anomaly), details);
+                    if context.sink.puts_right() {
+                        rights.extend(alone.take());
+                    }
+                }
+                Piece::Alone { octet, at, hides } => {
+                    alone = Some((octet, base.checked_add_signed(at).unwrap_or(0), hides));
                 }
             });
+        for (octet, offset, hides) in rights {
+            let canoniser = in_stream.canoniser.get_or_insert_with(|| {
+                let mut canoniser = Canoniser::new(stream.remove_leading, offset, hides);
+                if offset < base {
+                    canoniser.octet(octet, offset, &mut Vec::new());
+                }
+                Box::new((offset.max(base), canoniser))
+            });
+            canoniser.1.put_right(octet, offset);
+        }
+        if let Some((from, canoniser)) = in_stream.canoniser.as_deref_mut() {
+            let skip = usize::try_from(from.saturating_sub(base)).unwrap_or(usize::MAX);
+            let octets = rest.get(..used).unwrap_or_default();
+            let mut changes = Vec::new();
+            for (offset, octet) in (*from..).zip(octets.get(skip..).unwrap_or_default()) {
+                canoniser.octet(*octet, offset, &mut changes);
+            }
+            *from = base.saturating_add(used as u64);
+            for Change { offset, removed, inserted } in together(changes, base, octets) {
+                context.sink.change(direction, offset, removed, inserted);
+            }
+        }
         in_stream.size = in_stream.size.saturating_add(used as u64);
         in_stream.content = in_stream.content.saturating_add(content);
         let side = self.side_mut(direction);
@@ -519,8 +551,14 @@ impl Dialogue {
         let program = context.program;
         let stream = program.protocol.streams.get(usize::from(in_stream.id.0));
         let name = stream.map_or("", |stream| stream.name.as_str());
-        let details =
-            Details { offset: in_stream.begin, size: in_stream.content, name, complete, ..Details::default() };
+        let details = Details {
+            offset: in_stream.begin,
+            size: in_stream.content,
+            end: self.side(direction).offset,
+            name,
+            complete,
+            ..Details::default()
+        };
         self.emit(context, direction, in_stream.end, &details);
         if complete {
             self.apply(context, direction, in_stream.end, &Details { size: in_stream.size, ..details }, None);

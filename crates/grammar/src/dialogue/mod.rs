@@ -91,6 +91,10 @@ struct Context<'c> {
 #[derive(Clone, Copy, Default)]
 struct Details<'a> {
     offset: u64,
+    /// Octets of the direction before the record, where that is not `offset`.
+    begin: Option<u64>,
+    /// Of the end of a stream: octets of the direction up to it.
+    end: u64,
     size: u64,
     record: Option<Record<'a>>,
     data: &'a [u8],
@@ -218,10 +222,15 @@ impl Dialogue {
         if self.status == Status::Talking && side.stalled { side.held.len() as u64 } else { 0 }
     }
 
-    /// Octets of a side that are the beginning of a record which is not complete: what has come of it cannot be judged yet.
+    /// Octets of a side that are the beginning of a record which is not complete, or of what may be the last line of a stream:
+    /// what has come of it cannot be judged yet.
     pub fn partial(&self, direction: Direction) -> u64 {
         let side = self.side(direction);
-        if self.status == Status::Talking && !side.stalled { side.held.len() as u64 } else { 0 }
+        if self.status != Status::Talking || side.stalled {
+            return 0;
+        }
+        let undecided = side.stream.as_ref().map_or(0, |stream| stream.flowing.undecided());
+        undecided.saturating_add(side.held.len() as u64)
     }
 
     /// Octets held for this flow at the moment.

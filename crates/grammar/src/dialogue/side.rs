@@ -4,6 +4,7 @@ use portcullis_lang::EventId;
 
 use super::Position;
 use crate::flowing::Flowing;
+use crate::flowing::canonise::Canoniser;
 use crate::model::{RuleId, StreamId};
 use crate::program::Run;
 
@@ -64,6 +65,8 @@ pub(super) struct InStream {
     /// Octets of content so far.
     pub(super) content: u64,
     pub(super) end: EventId,
+    /// What puts its newlines right, if that was asked for, and how far it has come.
+    pub(super) canoniser: Option<Box<(u64, Canoniser)>>,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -68,6 +68,11 @@ impl Lines {
         }
     }
 
+    /// Octets of what may be the last line.
+    pub(super) fn undecided(&self) -> u64 {
+        self.matched.map_or(0, u64::from)
+    }
+
     /// Octets are missing: whether a line begins behind them cannot be known.
     pub(super) fn gap(&mut self) {
         self.last = b' ';
@@ -274,7 +279,15 @@ impl Lines {
                 if let (true, false, Some(anomaly)) = (found, *reported, anomaly) {
                     *reported = true;
                     // The CR is the octet before.
-                    out(Piece::Anomaly(anomaly, position(at) - i64::from(index == 1)));
+                    let at = position(at) - i64::from(index == 1);
+                    if index < 2 {
+                        let octet = if index == 1 { b'\r' } else { b'\n' };
+                        let length = u8::try_from(form.text.len()).unwrap_or(u8::MAX);
+                        let behind = length.saturating_add(u8::from(index == 1));
+                        let hides = form.remove.is_some() && self.matched == Some(behind);
+                        out(Piece::Alone { octet, at, hides });
+                    }
+                    out(Piece::Anomaly(anomaly, at));
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! A [`Flowing`] is a stream in progress. It is fed octets, hands on those that are content as slices of what it was
 //! fed, and says where it ends. What it keeps between two calls is a few numbers.
 
+pub(crate) mod canonise;
 mod lines;
 mod literal;
 mod octets;
@@ -30,6 +31,9 @@ pub(crate) enum Piece<'a> {
     Content(&'a [u8]),
     /// A deviation, so many octets from the beginning of what was fed; it may lie before it.
     Anomaly(AnomalyId, i64),
+    /// A newline that is not canonical, told right before the first of its kind: which octet stands alone, where, and
+    /// whether it stands behind the octet that hides a line and nothing else.
+    Alone { octet: u8, at: i64, hides: bool },
 }
 
 impl Flowing {
@@ -78,6 +82,14 @@ impl Flowing {
                 }
                 (input.len(), false)
             }
+        }
+    }
+
+    /// How many octets before the next one may be the last line and are not sure to be content.
+    pub(crate) fn undecided(&self) -> u64 {
+        match self {
+            Flowing::Lines(lines) => lines.undecided(),
+            _ => 0,
         }
     }
 

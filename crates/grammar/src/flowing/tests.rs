@@ -40,6 +40,7 @@ fn feed(stream: &Stream, pieces: &[&[u8]]) -> Seen {
         let (used, complete) = flowing.feed(stream, &NEWLINE, piece, &mut |out| match out {
             Piece::Content(data) => seen.content.extend_from_slice(data),
             Piece::Anomaly(anomaly, at) => seen.anomalies.push((anomaly, base as i64 + at)),
+            Piece::Alone { .. } => {}
         });
         base += used;
         if complete {

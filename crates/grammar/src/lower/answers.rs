@@ -3,7 +3,9 @@
 use portcullis_lang::scheme::{ListMark, Refusal, Writable, WritableList};
 use portcullis_lang::{AnomalyId, Code, Diagnostic, EventId, EventKind, Formula, Scope, StateId};
 
-use crate::model::{Action, Conversion, End, Field, Item, Machine, Rule, RuleId, Shape, Target, Trigger};
+use crate::model::{
+    Action, Conversion, End, Field, Item, Machine, Rule, RuleId, RuleKind, Shape, Stream, Target, Trigger,
+};
 
 use super::Lowering;
 use super::events::Events;
@@ -34,17 +36,18 @@ impl Lowering<'_> {
     }
 
     /// What can be changed of the record of each event.
-    pub(super) fn writable(&self, events: &Events) -> Vec<Writable> {
-        let of = |rule: Option<RuleId>| {
-            let mut writable = Writable::default();
-            if let Some(rule) = rule.and_then(|rule| self.lowered(rule)) {
+    pub(super) fn writable(&self, events: &Events, streams: &[Stream]) -> Vec<Writable> {
+        let of = |id: EventId| {
+            let mut writable = Writable { stream: self.line_stream(id, streams), ..Writable::default() };
+            if let Some(rule) = events.rule(id).and_then(|rule| self.lowered(rule)) {
+                writable.line = rule.kind == RuleKind::Line;
                 self.collect(&rule.items, &mut writable);
             }
             writable.slots.sort_unstable();
             writable.slots.dedup();
             writable
         };
-        events.ids().map(|id| of(events.rule(id))).collect()
+        events.ids().map(of).collect()
     }
 
     fn collect(&self, items: &[Item], writable: &mut Writable) {
@@ -76,14 +79,23 @@ impl Lowering<'_> {
                         // The number of elements, or what stands behind them, would have to change too.
                         _ => continue,
                     };
-                    writable.lists.push(WritableList { slot: many.slot, mark });
+                    writable.lists.push(WritableList { slot: many.slot, mark, newline: self.newline_of(many.element) });
                 }
                 _ => {}
             }
         }
     }
 
-    fn lowered(&self, id: RuleId) -> Option<&Rule> {
+    /// What ends an element that is a line; nothing if it is none.
+    fn newline_of(&self, element: RuleId) -> &'static [u8] {
+        match self.lowered(element) {
+            Some(rule) if is_line(rule) && self.newline.crlf => b"\r\n",
+            Some(rule) if is_line(rule) => b"\n",
+            _ => b"",
+        }
+    }
+
+    pub(super) fn lowered(&self, id: RuleId) -> Option<&Rule> {
         self.rules.get(usize::from(id.0)).and_then(|slot| slot.rule.as_ref())
     }
 }
@@ -94,6 +106,10 @@ fn octets_slot(field: &Field) -> Option<u16> {
     let delimited =
         matches!(field.shape, Shape::Rest | Shape::Class { .. } | Shape::Until { .. } | Shape::OneOf { .. });
     field.slot.filter(|_| as_it_is && delimited)
+}
+
+fn is_line(rule: &Rule) -> bool {
+    rule.kind == RuleKind::Line || matches!(rule.items.as_slice(), [Item::Line { .. }])
 }
 
 /// The mark in an element that says that another one follows: an optional octet right behind a field and before blanks.

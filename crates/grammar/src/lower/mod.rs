@@ -5,6 +5,7 @@
 //! last the scheme is put together. Everything that is wrong is reported; a model comes out only if nothing is.
 
 mod answers;
+mod canonical;
 mod choices;
 mod declarations;
 mod depth;
@@ -56,7 +57,8 @@ pub(crate) fn lower(file: &tree::File, diagnostics: &mut Diagnostics) -> Option<
     let machine = lowering.machine(&flow, &channels, &mut events);
     let examples = lowering.examples(&events);
     let refusal = lowering.refusal(&events, &machine);
-    let writable = lowering.writable(&events);
+    let writable = lowering.writable(&events, &streams);
+    let canonical = lowering.canonical(&events, &streams);
     if lowering.diagnostics.has_errors() {
         return None;
     }
@@ -72,6 +74,7 @@ pub(crate) fn lower(file: &tree::File, diagnostics: &mut Diagnostics) -> Option<
         keywords_ignore_case: lowering.fold,
         refusal,
         writable,
+        canonical,
     };
     Some(Protocol {
         name,

@@ -5,7 +5,9 @@ use portcullis_lang::{
     suggest,
 };
 
-use super::tree::{AlertClause, BlockClause, EditClause, EditKind, RuleItem, Threshold, Trigger, VerdictClause};
+use super::tree::{
+    AlertClause, BlockClause, EditClause, EditKind, InsertSpot, RuleItem, Threshold, Trigger, VerdictClause,
+};
 use crate::Severity;
 use crate::limits::{MAX_ABOUT, MAX_BLOCK_TIME, MAX_EDITS, MAX_THRESHOLD, MAX_THRESHOLD_WINDOW, MAX_TRIGGERS};
 
@@ -16,7 +18,7 @@ const CLAUSES: [&str; 24] = [
 ];
 
 /// The clauses that are refused, and what can be written instead.
-const REFUSED: [(&str, &str); 9] = [
+const REFUSED: [(&str, &str); 6] = [
     ("hold", "what cannot be judged yet is held until it can; that needs no clause"),
     ("extract", "an alert can show fields of the event: `alert low \"text {field}\"`"),
     ("capture", "an alert tells the flow, and the packets are in the capture that was read"),
@@ -26,9 +28,6 @@ const REFUSED: [(&str, &str); 9] = [
     ),
     ("count", "`after N per KEY in TIME` counts"),
     ("tag", "`log \"text\"` makes a note"),
-    ("fix", "`edit set FIELD = ...` changes a field; `refuse`, `reset` and `drop` keep out what is not right"),
-    ("insert", "`edit set FIELD = FIELD + \"...\"` adds to a field"),
-    ("delete", "`edit delete LIST where TEST` deletes elements of a list"),
 ];
 
 /// Parses `rule NAME id N { ... }`.
@@ -78,6 +77,9 @@ pub(super) fn rule(parser: &mut Parser<'_>) -> Parsed<RuleItem> {
     }
     Ok(rule)
 }
+
+/// The words that are edits, which somebody may write without `edit`.
+const EDITS: [&str; 4] = ["fix", "insert", "delete", "replace"];
 
 /// Parses the number of a rule.
 pub(super) fn id(parser: &mut Parser<'_>, what: &str) -> Parsed<(u32, Span)> {
@@ -229,7 +231,17 @@ fn unknown_clause(parser: &mut Parser<'_>, word: Option<&str>) -> Reported {
                 .help(*instead),
         );
     }
-    let known = CLAUSES.into_iter().filter(|clause| !REFUSED.iter().any(|(refused, _)| refused == clause));
+    if let Some(word) = word.filter(|word| EDITS.contains(word)) {
+        let diagnostic =
+            parser.unexpected_here("a clause of the rule, or `}`").help(format!("write `edit {word} ...`"));
+        let reported = parser.report_at_token(diagnostic);
+        parser.advance();
+        return reported;
+    }
+    let known = CLAUSES
+        .into_iter()
+        .filter(|clause| !EDITS.contains(clause))
+        .filter(|clause| !REFUSED.iter().any(|(refused, _)| refused == clause));
     let diagnostic = parser
         .unexpected_here("a clause of the rule, or `}`")
         .suggest(word.and_then(|word| suggest(word, known)))
@@ -349,21 +361,49 @@ fn edit(parser: &mut Parser<'_>) -> Parsed<EditKind> {
             parser.expect_word("in", "before the field")?;
             Ok(EditKind::Replace { pattern, with, field: parser.path("the field after `in`")? })
         }
-        Some(word @ ("insert" | "fix")) => {
-            let place = parser.advance().span;
-            Err(parser.report(
-                Diagnostic::error(Code::S6, format!("`edit {word}` is not supported yet"))
-                    .primary(place, "part of the language, and not of this version")
-                    .help("`edit set FIELD = ...`, `edit delete LIST where TEST`, `edit replace /re/ with \"...\" in FIELD`"),
-            ))
+        Some("insert") => {
+            parser.advance();
+            let text = parser.template("the text that is put in, in quotes, after `insert`")?;
+            Ok(EditKind::Insert { text, spot: spot(parser)? })
+        }
+        Some("fix") => {
+            parser.advance();
+            Ok(EditKind::Fix)
         }
         _ => {
             let diagnostic = parser.unexpected_here("what is to be done after `edit`").help(
-                "`edit set FIELD = ...`, `edit delete LIST where TEST`, `edit replace /re/ with \"...\" in FIELD`",
+                "`edit set FIELD = ...`, `edit delete LIST where TEST`, `edit replace /re/ with \"...\" in FIELD`, `edit insert \"...\" before FIELD`, and on an anomaly `edit fix`",
             );
             Err(parser.report_at_token(diagnostic))
         }
     }
+}
+
+/// Parses where a text is put in.
+fn spot(parser: &mut Parser<'_>) -> Parsed<InsertSpot> {
+    if let Some(span) = parser.eat_words("at", "start") {
+        return Ok(InsertSpot::Edge { before: true, span });
+    }
+    if let Some(span) = parser.eat_words("at", "end") {
+        return Ok(InsertSpot::Edge { before: false, span });
+    }
+    let before = match parser.word() {
+        Some("before") => true,
+        Some("after") => false,
+        _ => {
+            let diagnostic = parser
+                .unexpected_here("where the text is put in")
+                .help("`before FIELD`, `after FIELD`, `after LIST where TEST`, `at start`, `at end`");
+            return Err(parser.report_at_token(diagnostic));
+        }
+    };
+    parser.advance();
+    let path = parser.path("a field or a list")?;
+    let test = match parser.eat_word("where") {
+        Some(_) => Some(parser.expression()?),
+        None => None,
+    };
+    Ok(InsertSpot::Beside { before, path, test })
 }
 
 /// Parses `about attack T1566 url "..."`.

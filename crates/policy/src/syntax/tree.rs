@@ -206,6 +206,36 @@ pub enum EditKind {
         /// The field.
         field: Path,
     },
+    /// `insert "..." SPOT`
+    Insert {
+        /// What is put in.
+        text: Template,
+        /// Where.
+        spot: InsertSpot,
+    },
+    /// `fix`
+    Fix,
+}
+
+/// Where a text is put in.
+#[derive(Clone, Debug)]
+pub enum InsertSpot {
+    /// `before FIELD`, `after LIST where TEST`
+    Beside {
+        /// Whether before it; else after it.
+        before: bool,
+        /// The field or list.
+        path: Path,
+        /// Which elements of the list; all if nothing is said.
+        test: Option<Expression>,
+    },
+    /// `at start`, `at end`: of a line or a stream.
+    Edge {
+        /// Whether at the start.
+        before: bool,
+        /// Both words.
+        span: Span,
+    },
 }
 
 /// `test "..." { ... }`

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use portcullis_lang::scheme::{
-    AnomalyInfo, Enumeration, ListMark, Refusal, Writable, WritableList, connection_slots, event_slots,
+    AnomalyInfo, Canonical, Enumeration, LineStream, ListMark, RAW_SLOT, Refusal, Writable, WritableList,
+    connection_slots, event_slots,
 };
 use portcullis_lang::{
     AnomalyId, CaseValue, Diagnostics, EventId, EventKind, EventType, FieldInfo, Host, Layout, Place, Presence,
@@ -87,7 +88,7 @@ pub(crate) fn smtp() -> Arc<ProtocolScheme> {
     event("content.start", EventKind::StreamStart, none(), &["data_transmission"]);
     event("content.chunk", EventKind::StreamChunk, none(), &["data_transmission"]);
     event("content", EventKind::StreamEnd, none(), &["data_transmission"]);
-    let anomalies = ["bare_lf", "ambiguous_end", "starttls_injection"];
+    let anomalies = ["bare_lf", "ambiguous_end", "starttls_injection", "trailing_text"];
     for (number, name) in (0..).zip(anomalies) {
         event(name, EventKind::Anomaly(AnomalyId(number)), none(), &[]);
     }
@@ -102,9 +103,10 @@ pub(crate) fn smtp() -> Arc<ProtocolScheme> {
         // `starttls_injection` stands for an event by which TLS takes over.
         not_on: vec![EventId(7)],
     };
-    let list = WritableList { slot: 0, mark: Some(ListMark { behind: 0, octet: b'-' }) };
-    let command_writable = Writable { slots: vec![0, 1, 3, 5, 10], lists: Vec::new() };
-    let reply_writable = Writable { slots: Vec::new(), lists: vec![list] };
+    let list = WritableList { slot: 0, mark: Some(ListMark { behind: 0, octet: b'-' }), newline: b"\r\n" };
+    let command_writable = Writable { slots: vec![0, 1, 3, 5, 10], line: true, ..Writable::default() };
+    let reply_writable = Writable { lists: vec![list], ..Writable::default() };
+    let of_stream = Writable { stream: Some(LineStream { hidden: b'.', crlf: true }), ..Writable::default() };
     Arc::new(ProtocolScheme {
         name: "smtp".into(),
         events,
@@ -113,7 +115,13 @@ pub(crate) fn smtp() -> Arc<ProtocolScheme> {
         flow: Arc::unwrap_or_clone(flow.build()),
         keywords_ignore_case: true,
         refusal: Some(refusal),
-        writable: vec![command_writable, reply_writable],
+        writable: vec![command_writable, reply_writable, of_stream.clone(), Writable::default(), of_stream],
+        canonical: vec![
+            vec![Canonical::Newline { octet: b'\n', hidden: Some(b'.') }],
+            Vec::new(),
+            Vec::new(),
+            vec![Canonical::Blanks { record: "command".into(), slot: 10, count: 0 }],
+        ],
     })
 }
 
@@ -133,6 +141,7 @@ pub(crate) fn dns() -> Arc<ProtocolScheme> {
         keywords_ignore_case: false,
         refusal: None,
         writable: Vec::new(),
+        canonical: Vec::new(),
     })
 }
 
@@ -214,12 +223,17 @@ pub(crate) struct Event {
     scheme: Arc<ProtocolScheme>,
     /// Where fields are in the record.
     octets: HashMap<Place, std::ops::Range<u32>>,
+    /// Where elements of the list in the first slot are, and their first slot.
+    elements: Vec<(std::ops::Range<u32>, std::ops::Range<u32>)>,
+    /// Where in its record it happened.
+    place: Option<u32>,
 }
 
 impl Event {
     pub(crate) fn new(protocol: &'static str, name: &'static str) -> Event {
         let scheme = if protocol == "smtp" { smtp() } else { dns() };
-        let event = Event { protocol, name, values: HashMap::new(), scheme, octets: HashMap::new() };
+        let (values, octets, elements) = (HashMap::new(), HashMap::new(), Vec::new());
+        let event = Event { protocol, name, values, scheme, octets, elements, place: None };
         event.client("192.0.2.1").server("10.0.0.25")
     }
 
@@ -270,6 +284,30 @@ impl Event {
         self
     }
 
+    /// The octets of its record, without the newline at the end.
+    pub(crate) fn raw(mut self, octets: &[u8]) -> Event {
+        self.values.insert(Place { scope: Scope::Record, slot: RAW_SLOT }, Given::from(octets));
+        self
+    }
+
+    /// Says where elements are in the record, and their first slot.
+    pub(crate) fn elements_at(mut self, elements: Vec<(std::ops::Range<u32>, std::ops::Range<u32>)>) -> Event {
+        self.elements = elements;
+        self
+    }
+
+    /// Says where in its record it happened.
+    pub(crate) fn in_record(mut self, place: u32) -> Event {
+        self.place = Some(place);
+        self
+    }
+
+    /// Says where a slot of the record lies in it.
+    pub(crate) fn slot_at(mut self, slot: u16, octets: std::ops::Range<u32>) -> Event {
+        self.octets.insert(Place { scope: Scope::Record, slot }, octets);
+        self
+    }
+
     /// What the policies decide about it.
     pub(crate) fn judge(&self, policies: &PolicySet) -> Vec<Decision> {
         self.judge_at(policies, 0, &mut Memory::new())
@@ -297,6 +335,19 @@ impl Host for Event {
 
     fn octets(&self, place: Place) -> Option<std::ops::Range<u32>> {
         self.octets.get(&place).cloned()
+    }
+
+    fn octets_of_element(&self, _: Place, index: u32, slot: Option<u16>) -> Option<std::ops::Range<u32>> {
+        let (element, first) = self.elements.get(index as usize)?;
+        match slot {
+            None => Some(element.clone()),
+            Some(0) => Some(first.clone()),
+            Some(_) => None,
+        }
+    }
+
+    fn place_in_record(&self) -> Option<u32> {
+        self.place
     }
 
     fn count(&self, list: Place) -> u32 {

@@ -109,7 +109,10 @@ fn words(expected: &Expected) -> String {
         Expected::Block => "a rule that blocks".to_owned(),
         Expected::Refuse(text) => format!("a rule that refuses with \"{}\"", text.escape_ascii()),
         Expected::Edit(None) => "a rule that edits".to_owned(),
-        Expected::Edit(Some(record)) => format!("a record that becomes \"{}\"", record.escape_ascii()),
+        Expected::Edit(Some(record)) => format!(
+            "a record that becomes \"{0}\", or a stream that is edited so that it has it",
+            record.escape_ascii()
+        ),
     }
 }
 

@@ -208,6 +208,7 @@ impl Director {
             },
             "own_packets": { "sent": gate.sent, "unsent": told.unsent },
             "flows": { "now": told.flows, "refused": gate.refusals, "reset": gate.resets },
+            "edits": { "begun": gate.edits, "refused": gate.refused_edits, "failed": gate.failed_edits },
             "holds": { "timeouts": gate.hold_timeouts, "overruns": gate.hold_overruns },
             "queue": {
                 "received": told.queue.received,

@@ -1,10 +1,12 @@
 //! The engine's output: what it finds, as records and on the screen.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_engine::{
-    Bound, Flow, GateAction, Grammars, Judgement, Output, PacketInfo, Statistics as EngineStatistics, Verdict, WhenMet,
+    Bound, EditOutcome, Flow, GateAction, Grammars, Judgement, Output, PacketInfo, Statistics as EngineStatistics,
+    Verdict, WhenMet,
 };
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId, EventKind, ProtocolScheme};
@@ -406,6 +408,18 @@ impl Output for Reporter {
             });
         }
         out.record(head, &GateRecord { action: action.name(), text, rule: None });
+    }
+
+    fn edited(&mut self, flow: &Flow, packet: &PacketInfo<'_>, rule: &Arc<RuleInfo>, outcome: EditOutcome) {
+        let Reporter { flows, out, .. } = self;
+        let Some(report) = report_of(flows, flow) else { return };
+        let known = Some(flow.protocol_name).filter(|name| !name.is_empty());
+        let head = Head { app_proto: known, ..Head::of_flow(&report.identity, moment_of(packet)) };
+        let text = match outcome {
+            EditOutcome::Refused(why) => Some(why),
+            _ => None,
+        };
+        out.record(head, &GateRecord { action: outcome.name(), text, rule: Some(rule) });
     }
 
     fn flow_blocked(&mut self, flow: &Flow, packet: &PacketInfo<'_>, rule: &RuleInfo) {

@@ -111,6 +111,7 @@ pub(crate) fn judgement(
         Action::Log { text } => format!("log {text:?}"),
         Action::Refuse { text } => format!("{would}refuse {text:?}"),
         Action::Block { end, address, .. } => format!("{would}block {} {address}", end.name()),
+        Action::EditRefused(why) => format!("{would}edit, refused: {why}"),
         action => format!("{would}{}", action.name()),
     };
     if let Action::Edit(splices) = &decision.action {

@@ -70,15 +70,18 @@ impl Serialize for Verdict<'_> {
         let Alert { outcome, decided, .. } = self.0;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("action", if *outcome == Outcome::Blocked { "drop" } else { "alert" })?;
+        let mut edits = false;
         for decision in decided.iter() {
             let would = match &decision.action {
-                Action::Alert { .. } | Action::Log { .. } | Action::Pass => continue,
+                Action::Alert { .. } | Action::Log { .. } | Action::Pass | Action::EditRefused(_) => continue,
+                // A rule with several edits edits.
+                Action::Edit(_) | Action::EditStream(_) if std::mem::replace(&mut edits, true) => continue,
                 Action::Drop => "would_drop",
                 Action::Reset => "would_reset",
                 Action::Refuse { .. } => "would_refuse",
                 Action::Bypass => "would_bypass",
                 Action::Block { .. } => "would_block",
-                Action::Edit(_) => "would_edit",
+                Action::Edit(_) | Action::EditStream(_) => "would_edit",
             };
             match &decision.action {
                 _ if decision.observe => map.serialize_entry(would, &true)?,
@@ -87,7 +90,7 @@ impl Serialize for Verdict<'_> {
                     let block = Block { end: end.name(), address, seconds: time / 1_000_000_000 };
                     map.serialize_entry("block", &block)?;
                 }
-                Action::Reset | Action::Bypass | Action::Edit(_) => {
+                Action::Reset | Action::Bypass | Action::Edit(_) | Action::EditStream(_) => {
                     map.serialize_entry(decision.action.name(), &true)?
                 }
                 _ => {}

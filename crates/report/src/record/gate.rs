@@ -9,11 +9,12 @@ use crate::encode::Body;
 /// Something that a gateway has done.
 #[derive(Clone, Copy, Debug)]
 pub struct GateRecord<'a> {
-    /// What: `refused`, `reset`, `hold_timeout`, `serialise_timeout`, `edit_failed`, `blocked`.
+    /// What: `refused`, `reset`, `hold_timeout`, `serialise_timeout`, `blocked`, `edited`, `would_edit`, `edit_refused`,
+    /// `edit_failed`.
     pub action: &'static str,
-    /// What the client was told; none if nothing was said.
+    /// What the client was told, or why an edit was refused; none if nothing was said.
     pub text: Option<&'a str>,
-    /// The rule that has blocked the address of the flow before it began.
+    /// The rule that has blocked the address of the flow before it began, or that edits.
     pub rule: Option<&'a RuleInfo>,
 }
 

@@ -90,6 +90,7 @@ fn protocol(rules: Vec<Rule>, mut states: Vec<State>, span: Span) -> Protocol {
         keywords_ignore_case: false,
         refusal: None,
         writable: Vec::new(),
+        canonical: Vec::new(),
     };
     let start = (!states.is_empty()).then_some(StateId(0));
     states.extend(["fail", "finish"].map(|name| state(name, [Expect::Nothing, Expect::Nothing], Vec::new(), span)));

@@ -21,6 +21,7 @@ fn run(stream: &Stream, newline: &Newline, pieces: &[&[u8]]) -> Flowed {
         let base = i64::try_from(flowed.used).expect("inputs are small");
         let (used, complete) = flowing.feed(stream, newline, piece, &mut |out| match out {
             Piece::Content(data) => flowed.content.extend_from_slice(data),
+            Piece::Alone { .. } => {}
             Piece::Anomaly(anomaly, at) => {
                 flowed.anomalies.push((anomaly, usize::try_from(base + at).expect("a place in the stream")));
             }
