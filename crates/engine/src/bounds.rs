@@ -534,7 +534,7 @@ mod tests {
             hold_octets: _,
             serialise_time: _,
         } = engine;
-        assert_eq!(Bound::COUNT, 16 + 5 + 6);
+        assert_eq!(Bound::COUNT, 16 + 5 + 7);
     }
 
     #[test]
