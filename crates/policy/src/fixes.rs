@@ -75,7 +75,8 @@ impl Fix {
             match (form, host.place_in_record()) {
                 (Canonical::Newline { .. }, None) => return Edited::Stream(StreamChange::Newlines),
                 (Canonical::Newline { octet: b'\n', .. }, Some(at)) => {
-                    splices.push(Splice::beside(at, b"\r".to_vec()));
+                    // In its place and not before it: what two rules put right is put right once.
+                    splices.push(Splice { offset: at, removed: 1, inserted: Box::new(*b"\r\n"), beside: false });
                 }
                 (Canonical::Newline { .. }, Some(_)) => return Edited::Refused(IN_RECORD),
                 (Canonical::Blanks { record: of, slot, count }, Some(_)) => {

@@ -342,6 +342,8 @@ fn streams_take_lines_and_their_newlines_are_put_right() {
     // In a record: the place of the anomaly is that of the LF.
     let command = |at| Event::new("smtp", "bare_lf").with("record", "command").raw(b"NOOP").in_record(at);
     assert_eq!(edited(&command(4).judge(&policies), b"NOOP\n"), r"NOOP\r\n");
+    let twice = [command(4).judge(&policies), command(4).judge(&policies)].concat();
+    assert_eq!(edited(&twice, b"NOOP\n"), r"NOOP\r\n", "what two rules put right is put right once");
     let trailing = |record: &'static str, octets| {
         let event = Event::new("smtp", "trailing_text").with("record", record).raw(b"DATA  x y ").in_record(6);
         event.slot_at(10, octets).judge(&policies)

@@ -206,7 +206,7 @@ proptest! {
 #[test]
 fn shipped_policies_survive_missing_lines() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
-    for name in ["smtp.policy", "smtp-strict.policy", "smtp-no-chunking.policy", "dns.policy"] {
+    for name in ["smtp.policy", "smtp-strict.policy", "smtp-no-chunking.policy", "smtp-tidy.policy", "dns.policy"] {
         let text = fs::read_to_string(folder.join(name)).expect("a shipped policy");
         let lines: Vec<&str> = text.lines().collect();
         for missing in 0..lines.len() {

@@ -200,6 +200,8 @@ fn they_load_without_a_word_and_their_tests_hold() {
         }
     }
     assert!(count >= 6);
+    // Its tests are about streams, which `portcullis test` runs.
+    assert_eq!(compile(&programs, &["smtp-tidy.policy"]).tests().len(), 3);
     let together = compile(&programs, &["smtp-strict.policy", "smtp.policy", "dns.policy"]);
     assert!(together.rules().len() > 35);
 }

@@ -161,6 +161,6 @@ mod tests {
         assert!(smtp.list("lists/banned-domains.txt", 1000).is_ok());
         assert_eq!(smtp.list("lists/other.txt", 1000).unwrap_err(), "it is not shipped");
         let message = PolicyText::named(Path::new("smpt")).unwrap_err().to_string();
-        assert!(message.contains("shipped are dns, smtp, smtp-no-chunking, smtp-strict"), "{message}");
+        assert!(message.contains("shipped are dns, smtp, smtp-no-chunking, smtp-strict, smtp-tidy"), "{message}");
     }
 }

@@ -20,7 +20,8 @@ macro_rules! files {
 pub(crate) const GRAMMARS: &[Shipped] = files!("grammars", ".grammar": "dns" "smtp");
 
 /// All policies.
-pub(crate) const POLICIES: &[Shipped] = files!("policies", ".policy": "dns" "smtp" "smtp-no-chunking" "smtp-strict");
+pub(crate) const POLICIES: &[Shipped] =
+    files!("policies", ".policy": "dns" "smtp" "smtp-no-chunking" "smtp-strict" "smtp-tidy");
 
 /// Policies that apply if none is named: those that alert and let pass.
 pub(crate) const DEFAULT_POLICIES: &[&str] = &["smtp", "dns"];

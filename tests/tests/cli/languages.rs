@@ -14,7 +14,7 @@ fn shipped_grammars_and_policies_are_beyond_reproach() {
     let run = portcullis(["check"]);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     let expected = "shipped dns.grammar: ok\nshipped smtp.grammar: ok\n\
-                    shipped dns.policy: ok\nshipped smtp.policy: ok\nshipped smtp-no-chunking.policy: ok\nshipped smtp-strict.policy: ok\n";
+                    shipped dns.policy: ok\nshipped smtp.policy: ok\nshipped smtp-no-chunking.policy: ok\nshipped smtp-strict.policy: ok\nshipped smtp-tidy.policy: ok\n";
     assert_eq!(run.stdout, expected);
     let files = portcullis(["check", "grammars/smtp.grammar", "policies/smtp.policy"]);
     assert_eq!((files.status, files.stderr.as_str()), (0, ""));
@@ -141,6 +141,40 @@ test "stays" {
 test "greets" {
     policy mine
     down "220 mx\r\n"   up "EHLO a\r\n"   expect alert 1
+}
+"#;
+    let folder = folder(&[("mine.policy", policy.as_bytes())]);
+    let run = run_in(folder.path(), &["test", "mine.policy"]);
+    insta::assert_snapshot!(format!("{}{}status {}", run.stderr, run.stdout, run.status));
+}
+
+#[test]
+fn tests_see_what_becomes_of_records_and_streams() {
+    let policy = r#"
+use smtp
+policy mine for smtp {
+    rule seen   id 1 { on smtp.content.start                     edit insert "X-Seen: {client.address}" at start }
+    rule lines  id 2 { on smtp.bare_lf                           edit fix }
+    rule hello  id 3 { on smtp.reply when asked.verb == EHLO     edit insert "X-GATE" after lines }
+    rule name   id 4 { on smtp.command when verb == EHLO         edit insert "{domain}" at end }
+}
+test "edits" {
+    policy mine
+    down "220 mx\r\n"   up "EHLO a\n"   expect edit "EHLO aa\r\n"   down "250 mx\r\n"   expect edit "250-mx\r\n250 X-GATE\r\n"
+    up "MAIL FROM:<x@y>\r\n"  down "250 ok\r\n"   up "RCPT TO:<u@v>\r\n"  down "250 ok\r\n"   up "DATA\r\n"  down "354 go\r\n"
+    up "a\n.\nb\r\n.\r\n"
+    expect edit, edit "X-Seen: 192.0.2.1\r\na\r\n..\r\nb\r\n.\r\n"
+}
+test "a value that breaks the line" {
+    policy mine
+    down "220 mx\r\n"   up "EHLO a\rb\r\n"   expect edit "EHLO a\rba\rb\r\n"
+}
+test "no end in between" {
+    policy mine
+    down "220 mx\r\n"   up "EHLO a\r\n"   down "250 mx\r\n"
+    up "MAIL FROM:<x@y>\r\n"  down "250 ok\r\n"   up "RCPT TO:<u@v>\r\n"  down "250 ok\r\n"   up "DATA\r\n"  down "354 go\r\n"
+    up "a\n.\r\n.\r\n"
+    expect edit "a\r\n.\r\n"
 }
 "#;
     let folder = folder(&[("mine.policy", policy.as_bytes())]);

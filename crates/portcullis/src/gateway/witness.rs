@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use portcullis_engine::{Bound, Deed, Explained, Flow, Gate, GateAction, Judgement, Mode, Output, PacketInfo, WhenMet};
+use portcullis_engine::{
+    Bound, Deed, EditOutcome, Explained, Flow, Gate, GateAction, Judgement, Mode, Output, PacketInfo, WhenMet,
+};
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId};
 use portcullis_policy::{Reading, RuleInfo};
@@ -245,6 +247,11 @@ impl Output for Witness {
     fn gate_action(&mut self, flow: &Flow, packet: &PacketInfo<'_>, action: GateAction) {
         self.stories.write(flow, |page, room| tell::action(page, room, flow, packet, action));
         self.reporter.gate_action(flow, packet, action);
+    }
+
+    fn edited(&mut self, flow: &Flow, packet: &PacketInfo<'_>, rule: &Arc<RuleInfo>, outcome: EditOutcome) {
+        self.stories.write(flow, |page, room| tell::edited(page, room, packet, rule, outcome));
+        self.reporter.edited(flow, packet, rule, outcome);
     }
 
     fn deed(&mut self, flow: &Flow, packet: &PacketInfo<'_>, deed: Deed, mode: Mode) {

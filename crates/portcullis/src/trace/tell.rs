@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use portcullis_engine::{Bound, Deed, Flow, GateAction, Judgement, Mode, PacketInfo, Verdict, WhenMet};
+use portcullis_engine::{Bound, Deed, EditOutcome, Flow, GateAction, Judgement, Mode, PacketInfo, Verdict, WhenMet};
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventKind};
-use portcullis_policy::{Action, Reading, RuleInfo, Splice};
+use portcullis_policy::{Action, Reading, RuleInfo, Splice, StreamChange};
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_wire::{LinkType, Network, TcpFlags, TcpSegment, Transport, decode};
 
@@ -117,15 +117,43 @@ pub(crate) fn judgement(
     if let Action::Edit(splices) = &decision.action {
         splices.iter().for_each(|splice| change(&mut what, event, splice));
     }
+    if let Action::EditStream(change) = &decision.action {
+        stream_change(&mut what, change);
+    }
     page.write_event(room, packet, event, format!("    => rule {}: {what}", decision.rule.id));
 }
 
 /// Appends which octets an edit takes out of a stream, and which it puts there.
 fn change(line: &mut String, event: &Event<'_>, splice: &Splice) {
-    let offset = event.offset.saturating_add(u64::from(splice.offset));
+    let offset = event.begin.saturating_add(u64::from(splice.offset));
     let _ = write!(line, " [at octet {offset}: {} octets become ", splice.removed);
     fields::quoted(line, &splice.inserted);
     line.push(']');
+}
+
+/// Appends what becomes of a stream.
+fn stream_change(line: &mut String, change: &StreamChange) {
+    let octets = match change {
+        StreamChange::Newlines => return line.push_str(" [newlines such as this one, to the end of the stream]"),
+        StreamChange::Start(octets) => {
+            line.push_str(" [at the start of the stream: ");
+            octets
+        }
+        StreamChange::End { octets, .. } => {
+            line.push_str(" [at the end of the stream: ");
+            octets
+        }
+    };
+    fields::quoted(line, octets);
+    line.push(']');
+}
+
+/// What became of an edit in the way of the packets, where that is not what the rule has decided.
+pub(crate) fn edited(page: &mut Page, room: Room, packet: &PacketInfo<'_>, rule: &RuleInfo, outcome: EditOutcome) {
+    if outcome == EditOutcome::Impossible {
+        let why = "the connection cannot be edited: it was there before the gate, or before its rules";
+        page.write(room, packet, Kind::Note, format!("    => gate: no edit of rule {}, {why}", rule.id));
+    }
 }
 
 /// What a gate has done about the flow.
