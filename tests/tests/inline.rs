@@ -1,52 +1,17 @@
 //! The gate between real clients and real servers, in namespaces: NFQUEUE, iptables, Postfix, Exim, swaks, curl.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis_tests::clients::dotted_mail;
 use portcullis_tests::gate::{Gate, number};
-use portcullis_tests::mail::{Host, PASSWORD, Programs, USER, body};
-use portcullis_tests::namespace::{Line, Need, Offloads, lacking, until};
-use portcullis_tests::project;
-
-/// Servers inside, clients outside, a gateway between them; none where something is missing.
-fn with_hosts(offloads: Offloads, test: impl FnOnce(&Line, &Host<'_>, &Host<'_>)) {
-    let needs =
-        [Need::Namespaces, Need::Queue, Need::Program("ethtool"), Need::Program("curl"), Need::Program("python3")];
-    if lacking(&needs) {
-        return;
-    }
-    let Some(programs) = Programs::fetch() else { return };
-    let line = Line::routed(offloads);
-    let inside = Host::new(&programs, &line.server, &line.addresses);
-    let outside = Host::new(&programs, &line.client, &line.addresses);
-    test(&line, &inside, &outside);
-}
-
-fn policy(name: &str) -> String {
-    project().join("policies").join(name).display().to_string()
-}
-
-/// The shipped policies, the strict one first.
-fn enforced() -> Vec<String> {
-    ["--mode", "enforce", "--policy", &policy("smtp-strict.policy"), "--policy", &policy("smtp.policy")]
-        .map(str::to_owned)
-        .to_vec()
-}
+use portcullis_tests::hosts::{enforced, policy, unharmed, with_hosts};
+use portcullis_tests::mail::{PASSWORD, USER, body};
+use portcullis_tests::namespace::{Line, Offloads};
 
 fn start<'a>(line: &'a Line, arguments: &[String], more: &[&str]) -> Gate<'a> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
     Gate::start(&line.gateway, &arguments)
-}
-
-/// Nothing was stopped, held or left uninspected, and every packet is accounted for.
-fn unharmed(gate: &Gate<'_>) {
-    let counters = gate.counters();
-    assert_eq!(counters["packets"]["reconciled"], true, "{counters}");
-    for path in [["packets", "refused"], ["packets", "uninspected"], ["dropped", "by_rules"], ["dropped", "held"]] {
-        assert_eq!(number(&counters, &path), 0, "{path:?}: {counters}\n{}", gate.log());
-    }
-    assert!(number(&counters, &["packets", "seen"]) > 0, "{counters}");
 }
 
 #[test]
@@ -321,94 +286,5 @@ say(b"MAIL FROM:<a@outside.test>\r\nRCPT TO:<bob@inside.test>\r\nDATA\r\nSubject
         assert!(!said.contains("CHUNKING") && said.contains("queued as"), "{said}\n{}", postfix.log());
         assert!(number(&gate.counters(), &["own_packets", "sent"]) > 0, "{}", gate.ask("stats"));
         assert_eq!(postfix.wait_for_mails(2).len(), 2);
-    });
-}
-
-/// Four sessions at once, each with a mail of 50 MB, while something happens to the gate; every mail arrives once.
-fn under_load(more: &[&str], what: impl FnOnce(&mut Gate<'_>)) {
-    with_hosts(Offloads::On, |line, inside, outside| {
-        let address: IpAddr = line.addresses.server_v4(0).into();
-        let settings = [("message_size_limit", "200000000"), ("mailbox_size_limit", "0")];
-        let postfix = inside.postfix(address, &settings);
-        let mut arguments = enforced();
-        if more.contains(&"--receive-buffer") {
-            // The strict policy drops what it cannot follow, and so connections in which packets went past unseen.
-            arguments = ["--mode", "enforce", "--policy", &policy("smtp.policy")].map(str::to_owned).to_vec();
-        }
-        let mut gate = start(line, &arguments, more);
-        let (mail, text) = dotted_mail(850_000);
-        let file = outside.write("mail.eml", &mail).display().to_string();
-        let url = format!("smtp://{address}");
-        let began = Instant::now();
-        let mut clients: Vec<_> = (0..4)
-            .map(|number| {
-                let arguments = ["-sS", "--max-time", "60", "--url", &url, "--upload-file", &file];
-                let ends = ["--mail-from", "alice@outside.test", "--mail-rcpt", "bob@inside.test"];
-                outside.spawn(&format!("curl{number}"), "curl", arguments.into_iter().chain(ends))
-            })
-            .collect();
-        std::thread::sleep(Duration::from_millis(300));
-        what(&mut gate);
-        for client in &mut clients {
-            let status = client.wait(Duration::from_secs(60));
-            assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}\n{}", gate.log(), gate.ask("stats"));
-        }
-        println!("four mails of 50 MB took {:.1} s", began.elapsed().as_secs_f64());
-        let mails = postfix.wait_for_mails(4);
-        assert_eq!(mails.len(), 4, "{}", gate.log());
-        assert!(mails.iter().all(|mail| body(mail) == text.as_bytes()), "a body was changed on its way");
-        let counters = gate.counters();
-        assert_eq!(counters["packets"]["reconciled"], true, "{counters}");
-        if more.contains(&"--receive-buffer") {
-            let uninspected = number(&counters, &["packets", "uninspected"]);
-            println!("{uninspected} of {} packets were not inspected", number(&counters, &["packets", "seen"]));
-            let alerted = gate.records("alert").iter().any(|alert| alert["alert"]["signature_id"] == 1);
-            assert!(uninspected > 0 && alerted, "{counters}\n{}", gate.log());
-        }
-    });
-}
-
-#[test]
-fn a_gate_that_is_overrun_lets_mail_pass_and_says_so() {
-    // A buffer in which next to nothing has room, and a worker that does not come round for a while.
-    under_load(&["--receive-buffer", "2048"], |gate| {
-        for _ in 0..4 {
-            gate.process().signal("STOP");
-            std::thread::sleep(Duration::from_millis(150));
-            gate.process().signal("CONT");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    });
-}
-
-#[test]
-fn a_gate_that_is_killed_loses_no_mail() {
-    under_load(&[], |gate| {
-        gate.process().signal("KILL");
-        gate.process().wait(Duration::from_secs(5));
-        std::thread::sleep(Duration::from_millis(300));
-        gate.again();
-    });
-}
-
-#[test]
-fn a_gate_that_stands_still_is_ended_in_time() {
-    under_load(&[], |gate| {
-        gate.process().signal("STOP");
-        let stopped = Instant::now();
-        assert!(until(Duration::from_secs(6), || !gate.process().runs()), "nobody has ended it");
-        assert!(stopped.elapsed() < Duration::from_secs(4), "{:?}", stopped.elapsed());
-        gate.again();
-    });
-}
-
-#[test]
-fn rules_are_loaded_again_under_load_and_broken_ones_are_not() {
-    under_load(&[], |gate| {
-        for _ in 0..5 {
-            assert_eq!(gate.ask("reload")["reloaded"], true, "{}", gate.log());
-            std::thread::sleep(Duration::from_millis(200));
-        }
-        gate.process().signal("HUP");
     });
 }

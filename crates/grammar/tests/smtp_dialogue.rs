@@ -211,10 +211,9 @@ fn a_gap_in_a_reply_is_bridged() {
     assert_eq!(talk.news(), ["command NOOP", "reply 250", "command QUIT", "reply 221"]);
 }
 
-/// The machine takes the reply behind the gap for the answer to the command before it, and stays behind for good: the
-/// mail is then read as commands.
+/// The machine takes the reply behind the gap for the answer to the command before it, and is behind until the client goes on
+/// where it would have to wait.
 #[test]
-#[ignore = "answers are not paired anew after some of them were lost in the middle of a group"]
 fn a_gap_in_the_replies_to_a_group_is_bridged() {
     let mut talk = greeted();
     talk.up("MAIL FROM:<x@y>\r\nRCPT TO:<u@v>\r\nDATA\r\n").down("250 o").gap(Down, 7).down("ok\r\n354 go\r\n");

@@ -1,14 +1,24 @@
-//! A server that takes mail, and clients that send as much as they can: for `make bench-inline`.
+//! A server that takes mail, and clients that send as much as they can: for `make bench-inline`; and what the tests of
+//! survival need: one large mail whose stalls are measured, and a flood of datagrams.
 //!
 //!     mail_load sink ADDRESS:PORT
 //!     mail_load send ADDRESS:PORT CLIENTS SECONDS OCTETS
+//!     mail_load deliver ADDRESS:PORT FILE SECONDS
+//!     mail_load flood ADDRESS:PORT SECONDS PACKETS
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "usage: mail_load sink ADDRESS:PORT | mail_load send ADDRESS:PORT CLIENTS SECONDS OCTETS";
+const USAGE: &str = "usage: mail_load sink ADDRESS:PORT | mail_load send ADDRESS:PORT CLIENTS SECONDS OCTETS | \
+                     mail_load deliver ADDRESS:PORT FILE SECONDS | mail_load flood ADDRESS:PORT SECONDS PACKETS";
+
+/// The send buffer of a delivery, in octets: small, so that what was written is soon what was acknowledged.
+const SEND_BUFFER: usize = 256 << 10;
+
+/// Sockets that a flood comes from, and so flows that it consists of.
+const FLOOD_SOCKETS: usize = 64;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -17,6 +27,14 @@ fn main() -> ExitCode {
         ["sink", place] => sink(place),
         ["send", place, clients, seconds, octets] => match (clients.parse(), seconds.parse(), octets.parse()) {
             (Ok(clients), Ok(seconds), Ok(octets)) => send(place, clients, Duration::from_secs(seconds), octets),
+            _ => Err(std::io::Error::other(USAGE)),
+        },
+        ["deliver", place, file, seconds] => match seconds.parse() {
+            Ok(seconds) => deliver(place, file, Duration::from_secs(seconds)),
+            Err(_) => Err(std::io::Error::other(USAGE)),
+        },
+        ["flood", place, seconds, packets] => match (seconds.parse(), packets.parse()) {
+            (Ok(seconds), Ok(packets)) => flood(place, Duration::from_secs(seconds), packets),
             _ => Err(std::io::Error::other(USAGE)),
         },
         _ => Err(std::io::Error::other(USAGE)),
@@ -106,6 +124,82 @@ fn send(place: &str, clients: usize, time: Duration, octets: usize) -> std::io::
         milliseconds(at(50)),
         milliseconds(at(99))
     );
+    Ok(())
+}
+
+/// Sends the mail of a file, with CR LF at the ends of its lines, spread over so many seconds at least; says how long the
+/// longest time was in which nothing of it got on, and how long the server took to answer its end.
+fn deliver(place: &str, file: &str, spread: Duration) -> std::io::Result<()> {
+    let text = std::fs::read(file)?;
+    let mut body = Vec::with_capacity(text.len() + text.len() / 8);
+    for line in text.split_inclusive(|octet| *octet == b'\n') {
+        if line.first() == Some(&b'.') {
+            body.push(b'.');
+        }
+        body.extend_from_slice(line);
+    }
+    let mut stream = TcpStream::connect(place)?;
+    socket2::SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER)?;
+    stream.set_nodelay(true)?;
+    let mut input = BufReader::new(stream.try_clone()?);
+    expect(&mut input, "220")?;
+    for (said, code) in [
+        ("EHLO client.outside.test\r\n", "250"),
+        ("MAIL FROM:<alice@outside.test>\r\n", "250"),
+        ("RCPT TO:<bob@inside.test>\r\n", "250"),
+        ("DATA\r\n", "354"),
+    ] {
+        stream.write_all(said.as_bytes())?;
+        expect(&mut input, code)?;
+    }
+    let began = Instant::now();
+    let mut stall = Duration::ZERO;
+    let total = body.len();
+    let mut sent = 0;
+    for chunk in body.chunks(64 << 10) {
+        let due = spread.mul_f64(sent as f64 / total as f64);
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+        let one = Instant::now();
+        stream.write_all(chunk)?;
+        stall = stall.max(one.elapsed());
+        sent += chunk.len();
+    }
+    let end = Instant::now();
+    stream.write_all(b".\r\n")?;
+    expect(&mut input, "250")?;
+    println!("stall {} ms, answer {} ms, all {} ms", millis(stall), millis(end.elapsed()), millis(began.elapsed()));
+    stream.write_all(b"QUIT\r\n")?;
+    expect(&mut input, "221")
+}
+
+fn millis(time: Duration) -> u128 {
+    time.as_millis()
+}
+
+/// Sends datagrams for so many seconds, so many a second at most, and says how many.
+fn flood(place: &str, time: Duration, rate: u32) -> std::io::Result<()> {
+    let sockets: Vec<UdpSocket> = (0..FLOOD_SOCKETS)
+        .map(|_| {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            socket.connect(place)?;
+            Ok(socket)
+        })
+        .collect::<std::io::Result<_>>()?;
+    let payload = [0_u8; 32];
+    let began = Instant::now();
+    let mut sent = 0_u64;
+    while began.elapsed() < time {
+        for socket in &sockets {
+            // Nobody listens: the next call of a socket is told so.
+            sent += u64::from(socket.send(&payload).is_ok());
+        }
+        let due = Duration::from_secs_f64(sent as f64 / f64::from(rate.max(1)));
+        let early = due.saturating_sub(began.elapsed());
+        if early > Duration::from_millis(1) {
+            std::thread::sleep(early);
+        }
+    }
+    println!("{sent} datagrams");
     Ok(())
 }
 

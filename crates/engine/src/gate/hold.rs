@@ -77,7 +77,10 @@ impl Held {
         let rest = self.octets.split_off(count);
         let released = std::mem::replace(&mut self.octets, rest);
         self.begin = self.begin.saturating_add(count as u64);
-        self.since = now;
+        // Where nothing is let go, what is held goes on waiting: its sender's repetitions give it no more time.
+        if count > 0 {
+            self.since = now;
+        }
         (released, self.octets.is_empty() && std::mem::take(&mut self.end))
     }
 
@@ -101,8 +104,9 @@ mod tests {
         assert_eq!(held.take(101, b"bcde", true, 64), Taken::Held, "one that brings more");
         assert_eq!(held.take(110, b"zz", false, 64), Taken::Known, "what does not follow comes again");
         assert_eq!((held.begin(), held.end()), (100, 105));
-        assert_eq!(held.release(102, NOW), (b"ab".to_vec(), false));
-        assert_eq!(held.release(102, NOW), (Vec::new(), false));
+        assert_eq!(held.release(102, Timestamp(5)), (b"ab".to_vec(), false));
+        assert_eq!(held.release(102, Timestamp(9)), (Vec::new(), false));
+        assert_eq!(held.since(), Timestamp(5), "only what is let go gives the rest more time");
         assert_eq!(held.release(u64::MAX, NOW), (b"cde".to_vec(), true));
         assert!(held.is_empty());
     }

@@ -74,6 +74,8 @@ impl Dialogue {
             return;
         }
         self.rejoin(context, direction, event);
+        // Whoever speaks where the machine does not wait has all answers to what it said before.
+        self.set_behind(direction.other(), false);
         self.keep(program, direction, event, details.record.as_ref());
         if let Some(target) = self.run_rule(context, direction, Trigger::Event(event), details) {
             self.go(context, direction, target, details);

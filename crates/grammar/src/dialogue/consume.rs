@@ -127,7 +127,8 @@ impl Dialogue {
         if self.look_through(context.program, direction) {
             return true;
         }
-        if self.lost_in(direction.other()) && self.assume(context, direction) {
+        let lost = self.lost_in(direction.other()) || self.is_behind(direction.other());
+        if lost && self.assume(context, direction) {
             return true;
         }
         self.side_mut(direction).stalled = true;

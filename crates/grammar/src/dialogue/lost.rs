@@ -40,6 +40,18 @@ impl Dialogue {
         }
     }
 
+    /// Whether the machine may wait for an answer of this direction that was lost, though others have come since: a side
+    /// that waits for nothing but that goes on.
+    pub(super) fn is_behind(&self, direction: Direction) -> bool {
+        self.behind.get(direction.index()).copied().unwrap_or(false)
+    }
+
+    pub(super) fn set_behind(&mut self, direction: Direction, value: bool) {
+        if let Some(behind) = self.behind.get_mut(direction.index()) {
+            *behind = value;
+        }
+    }
+
     /// A record of this direction was taken by the machine: it is known again where this side is.
     pub(super) fn found_again(&mut self, direction: Direction) {
         if self.side(direction).search.is_none() {
@@ -100,6 +112,7 @@ impl Dialogue {
         side.search = Some(Search { fresh: false, octets: 0 });
         let searches = side.searches;
         self.set_lost(direction, true);
+        self.set_behind(direction, true);
         for kept in &program.protocol.kept {
             if program.comes_from(kept.event, direction) {
                 self.core.flow.forget(kept);

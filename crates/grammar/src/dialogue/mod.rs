@@ -52,6 +52,9 @@ pub struct Dialogue {
     channels: Box<[Channel]>,
     /// Whether octets of a direction were lost, so that an answer (or question) in it may never come.
     lost: [bool; 2],
+    /// By direction: whether answers may be among what was lost that the machine still waits for, so that it takes each
+    /// answer for that to an earlier question.
+    behind: [bool; 2],
     /// Time of the last packet, nanoseconds since the epoch.
     last_seen: i64,
     /// Whether another protocol was to take over at the end.
@@ -116,6 +119,7 @@ impl Dialogue {
             questions: Questions::default(),
             channels: vec![Channel::default(); protocol.channels.len()].into(),
             lost: [false; 2],
+            behind: [false; 2],
             last_seen: now,
             handed_over: false,
         };
