@@ -104,6 +104,7 @@ pub mod clients;
 pub mod edits;
 pub mod evasion;
 pub mod findings;
+pub mod floods;
 pub mod gate;
 pub mod grammars;
 pub mod hosts;

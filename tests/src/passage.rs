@@ -17,8 +17,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use portcullis_engine::{
-    Arriving, Bound, Fate, Flow, Gate, GateAction, GateSettings, Grammars, Judgement, Mode, Output, PacketInfo,
-    Settings, WhenMet,
+    Arriving, Bound, EditOutcome, Fate, Flow, Gate, GateAction, GateSettings, Grammars, Judgement, Mode, Output,
+    PacketInfo, Settings, WhenMet,
 };
 use portcullis_grammar::Event;
 use portcullis_lang::{Direction, EventId, EventKind, Sources, render_all};
@@ -51,6 +51,10 @@ pub struct Told {
     pub mails: u64,
     /// What the gate did about flows.
     pub actions: Vec<GateAction>,
+    /// What became of edits that rules have decided on.
+    pub edits: Vec<&'static str>,
+    /// Blocks that gave way to others.
+    pub displaced: u64,
     /// Flows that began while an address of them was blocked.
     pub blocked: u64,
     /// Octets that were missing.
@@ -241,8 +245,16 @@ impl Output for Told {
         }
     }
 
+    fn edited(&mut self, _: &Flow, _: &PacketInfo<'_>, _: &Arc<RuleInfo>, outcome: EditOutcome) {
+        self.edits.push(outcome.name());
+    }
+
     fn flow_blocked(&mut self, _: &Flow, _: &PacketInfo<'_>, _: &RuleInfo) {
         self.blocked += 1;
+    }
+
+    fn block_displaced(&mut self, _: &Flow, _: &PacketInfo<'_>) {
+        self.displaced += 1;
     }
 
     fn flow_ended(&mut self, _: &Flow, _: &FlowSummary, reason: EndReason, _: &PacketInfo<'_>) {

@@ -6,7 +6,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,11 +16,9 @@ use portcullis_lang::{Direction, EventId};
 use portcullis_policy::PolicySet;
 use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
 use portcullis_tests::command;
+use portcullis_tests::floods::{FLOOD, measure, memory, tell};
 use portcullis_tests::grammars::shipped;
 use portcullis_wire::{LinkType, SequenceNumber, TcpFlags, TcpPacket, Timestamp, WireAnomaly};
-
-/// Says which flood a process of its own is to make.
-const FLOOD: &str = "PORTCULLIS_TEST_FLOOD";
 
 const SYN: TcpFlags = TcpFlags::SYN;
 const ACK: TcpFlags = TcpFlags::ACK;
@@ -163,30 +161,6 @@ fn fragment_head(number: u32, version: u8) -> Vec<u8> {
     packet
 }
 
-/// A field of `/proc/self/status` or that of another process, in bytes.
-fn memory(process: &str, field: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
-    Some(1024 * line.split_whitespace().next()?.parse::<u64>().ok()?)
-}
-
-/// Runs a flood in a process of its own; `bound` are the bytes that it may take. A fifth more is for the allocator.
-fn measure(name: &str, bound: u64) {
-    if memory("self", "VmHWM").is_none() {
-        println!("skipped: the system does not say how much memory a process takes");
-        return;
-    }
-    let program = std::env::current_exe().unwrap();
-    let run = Command::new(program).args(["--exact", "a_flood", "--nocapture"]).env(FLOOD, name).output().unwrap();
-    let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success(), "{said}\n{}", String::from_utf8_lossy(&run.stderr));
-    let taken: u64 = said.lines().find_map(|line| line.strip_prefix("taken: ")).unwrap().parse().unwrap();
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    println!("{name}: peak of {:.1} MiB, bound of {:.1} MiB", mib(taken), mib(bound));
-    assert!(taken * 5 <= bound * 6, "{name}: {taken} of {bound}");
-    assert!(taken * 20 > bound, "{name}: the flood was none, or the bound says nothing: {taken} of {bound}");
-}
-
 /// Not a test of its own, but the process that a flood runs in.
 #[test]
 fn a_flood() {
@@ -199,7 +173,7 @@ fn a_flood() {
     let mut state = Flood::new(limits);
     let before = memory("self", "VmRSS").unwrap();
     make(&mut state);
-    println!("taken: {}", memory("self", "VmHWM").unwrap().saturating_sub(before));
+    tell(before);
 }
 
 /// A flood, with what is set for it.
@@ -243,6 +217,7 @@ const FLOODS: [Case; 6] = [
             ("conversation-memory", "64KiB"),
             ("fragment-bytes", "64KiB"),
             ("doubtful-bytes", "0"),
+            ("blocks", "1"),
         ],
         make: |flood| {
             for client in 0..100_000 {
@@ -262,6 +237,7 @@ const FLOODS: [Case; 6] = [
             ("conversation-memory", "64KiB"),
             ("fragment-bytes", "64KiB"),
             ("doubtful-bytes", "0"),
+            ("blocks", "1"),
         ],
         make: |flood| {
             // The smallest of them cost the most beside what they carry.
@@ -282,6 +258,7 @@ const FLOODS: [Case; 6] = [
             ("stream-memory", "64KiB"),
             ("conversation-memory", "64KiB"),
             ("doubtful-bytes", "0"),
+            ("blocks", "1"),
             ("fragment-datagrams", "100000"),
             ("fragment-bytes", "64MiB"),
         ],
@@ -303,6 +280,7 @@ const FLOODS: [Case; 6] = [
             ("conversation-memory", "96MiB"),
             ("fragment-bytes", "64KiB"),
             ("doubtful-bytes", "0"),
+            ("blocks", "1"),
         ],
         make: |flood| {
             for client in 0..100_000 {
@@ -325,6 +303,7 @@ const FLOODS: [Case; 6] = [
             ("conversation-memory", "16MiB"),
             ("fragment-bytes", "64KiB"),
             ("doubtful-bytes", "0"),
+            ("blocks", "1"),
         ],
         make: |flood| {
             for client in 0..20_000 {

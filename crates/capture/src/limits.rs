@@ -68,6 +68,13 @@ pub const LIVE_BUFFER_BYTES: usize = 64 << 20;
 /// packets overrun the buffer, which is seen, before they fill the queue, which is not.
 pub const QUEUE_PACKETS: u32 = 65_536;
 
+/// How many messages of the smallest packets a receive buffer of so many bytes can hold: the kernel doubles the buffer, and
+/// counts no less than 768 bytes for a message.
+pub const fn messages_in(receive_buffer: usize) -> u32 {
+    let messages = receive_buffer.saturating_mul(2) / 768;
+    if messages > u32::MAX as usize { u32::MAX } else { messages as u32 }
+}
+
 /// The size of the receive buffer of a queue, in bytes. The kernel doubles it for its own needs.
 pub const RECEIVE_BUFFER_BYTES: usize = 16 << 20;
 

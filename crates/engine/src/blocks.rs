@@ -10,9 +10,6 @@ use portcullis_policy::{FlowEnd, RuleInfo};
 use portcullis_stream::FlowKey;
 use portcullis_wire::Timestamp;
 
-/// Most addresses that are blocked at a time. Beyond, the block that ends soonest gives way.
-pub const MAX_BLOCKS: usize = 65_536;
-
 /// The addresses that rules have blocked (`block client.address for 1 h`), each until a time.
 ///
 /// Engines that work side by side share one table: a copy is the same table. Times are those of packets.
@@ -53,15 +50,26 @@ impl Blocks {
         self.len() == 0
     }
 
-    /// How many blocks ended before their time because there were more than [`MAX_BLOCKS`].
+    /// Octets of memory of one block: in the map, which is half empty at worst, and in the order of their ends.
+    pub(crate) const BYTES: usize = 2 * (size_of::<((FlowEnd, IpAddr), Block)>() + size_of::<(i64, FlowEnd, IpAddr)>());
+
+    /// How many blocks ended before their time because there were too many.
     pub fn displaced(&self) -> u64 {
         self.table().displaced
     }
 
-    /// Blocks an address at an end for so many nanoseconds; a block that lasts longer stays. Gives whether another block
-    /// had to give way.
-    pub fn add(&self, end: FlowEnd, address: IpAddr, time: i64, now: Timestamp, rule: &Arc<RuleInfo>) -> bool {
-        let until = now.0.saturating_add(time);
+    /// Blocks an address at an end until a time; a block that lasts longer stays. There are `most` at a time; gives whether
+    /// another one had to give way.
+    pub fn add(
+        &self,
+        end: FlowEnd,
+        address: IpAddr,
+        until: Timestamp,
+        now: Timestamp,
+        rule: &Arc<RuleInfo>,
+        most: usize,
+    ) -> bool {
+        let until = until.0;
         let mut table = self.table();
         let key = (end, address);
         let before = table.blocks.get(&key).map(|block| block.until);
@@ -72,7 +80,7 @@ impl Blocks {
             table.by_end.remove(&(before, end, address));
         }
         table.expire(now);
-        let displaces = before.is_none() && table.blocks.len() >= MAX_BLOCKS;
+        let displaces = before.is_none() && table.blocks.len() >= most;
         if displaces && let Some((_, end, address)) = table.by_end.pop_first() {
             table.blocks.remove(&(end, address));
             table.displaced = table.displaced.saturating_add(1);
@@ -119,6 +127,8 @@ mod tests {
 
     use super::*;
 
+    const MOST: usize = 65_536;
+
     fn rule() -> Arc<RuleInfo> {
         Arc::new(RuleInfo { policy: "p".into(), name: "r".into(), id: RuleId(7), about: Vec::new() })
     }
@@ -137,13 +147,13 @@ mod tests {
     fn a_block_ends_with_its_time_and_is_only_made_longer() {
         let blocks = Blocks::default();
         assert!(blocks.find(&from(9), Timestamp(0)).is_none());
-        blocks.add(FlowEnd::Client, from(9).client.ip(), 100, Timestamp(0), &rule());
-        blocks.add(FlowEnd::Client, from(9).client.ip(), 10, Timestamp(50), &rule());
+        blocks.add(FlowEnd::Client, from(9).client.ip(), Timestamp(100), Timestamp(0), &rule(), MOST);
+        blocks.add(FlowEnd::Client, from(9).client.ip(), Timestamp(60), Timestamp(50), &rule(), MOST);
         assert_eq!(blocks.find(&from(9), Timestamp(99)).map(|rule| rule.id), Some(RuleId(7)));
         assert!(blocks.find(&from(8), Timestamp(99)).is_none());
         assert!(blocks.find(&from(9), Timestamp(100)).is_none() && blocks.is_empty());
         // As a client it is blocked, as a server it is not.
-        blocks.add(FlowEnd::Server, from(9).client.ip(), 100, Timestamp(0), &rule());
+        blocks.add(FlowEnd::Server, from(9).client.ip(), Timestamp(100), Timestamp(0), &rule(), MOST);
         assert!(blocks.find(&from(9), Timestamp(1)).is_none());
     }
 
@@ -154,10 +164,17 @@ mod tests {
         let mut displaced = 0;
         for client in 0..70_000u32 {
             let address = Ipv4Addr::from(client.wrapping_add(100)).into();
-            displaced += u64::from(copy.add(FlowEnd::Client, address, i64::from(client) + 1, Timestamp(0), &rule()));
+            displaced += u64::from(copy.add(
+                FlowEnd::Client,
+                address,
+                Timestamp(i64::from(client) + 1),
+                Timestamp(0),
+                &rule(),
+                MOST,
+            ));
         }
-        assert_eq!((blocks.len(), blocks.displaced()), (MAX_BLOCKS, displaced));
-        assert_eq!(displaced, 70_000 - MAX_BLOCKS as u64);
+        assert_eq!((blocks.len(), blocks.displaced()), (MOST, displaced));
+        assert_eq!(displaced, 70_000 - MOST as u64);
         assert!(blocks.find(&from(100), Timestamp(0)).is_none() && blocks.find(&from(70_099), Timestamp(0)).is_some());
     }
 }

@@ -146,6 +146,9 @@ bounds! {
     SerialiseTime "serialise-time" Time 1..=86_400_000 engine.serialise_time;
         "until commands that a gate keeps back for the answer to the one before are let go together, or their flow is reset";
         "`serialise_timeout`" judged;
+    Blocks "blocks" Count 1..=10_000_000 engine.blocks;
+        "addresses that rules block at a time";
+        "`limit.blocks` of the flow whose rule blocks one more: the block that ends soonest gives way";
 }
 
 struct Card {
@@ -533,8 +536,9 @@ mod tests {
             hold_time: _,
             hold_octets: _,
             serialise_time: _,
+            blocks: _,
         } = engine;
-        assert_eq!(Bound::COUNT, 16 + 5 + 7);
+        assert_eq!(Bound::COUNT, 16 + 5 + 8);
     }
 
     #[test]

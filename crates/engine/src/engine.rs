@@ -141,7 +141,9 @@ impl Engine {
         &self.blocks
     }
 
-    /// Takes other grammars and policies, for flows that begin from now on: the others keep those they began with.
+    /// Takes other grammars and policies. Where the grammars are the same, flows that are there are judged by the new policies
+    /// too, from the next packet on at which none of their streams is in its middle; otherwise they keep what they began with,
+    /// because where they are in one grammar says nothing in another.
     ///
     /// What rules have counted (`after`, `at most`) begins anew. Flows that are joined in the middle are told apart by the
     /// ports of the first grammars.
@@ -560,6 +562,9 @@ impl Engine {
         if flow.verdict != Verdict::Accept {
             return;
         }
+        if conversation.renew(&self.rules, flow) {
+            flow.generation = self.rules.generation;
+        }
         let Conversation { dialogue, applicable, scans, rules } = conversation.as_mut();
         let Some(program) = rules.grammars.program(protocol) else { return };
         let Work { scratch, memories, decisions, statistics } = &mut self.work;
@@ -576,6 +581,7 @@ impl Engine {
             decisions,
             statistics,
             blocks: &self.blocks,
+            most_blocks: self.settings.engine.blocks,
             in_the_way: self.carries_edits,
             carries_edits,
             puts_right: false,

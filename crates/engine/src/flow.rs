@@ -139,6 +139,25 @@ pub(crate) struct Conversation {
     pub(crate) rules: Arc<Rules>,
 }
 
+impl Conversation {
+    /// Takes newer rules on the same grammars, if it is at a place where theirs and those before agree about what was seen;
+    /// whether it did. In the middle of a stream rules would look for the end of what they have not seen begin.
+    pub(crate) fn renew(&mut self, rules: &Arc<Rules>, flow: &Flow) -> bool {
+        let Some(protocol) = flow.protocol else { return false };
+        if Arc::ptr_eq(&self.rules, rules)
+            || !Arc::ptr_eq(&self.rules.grammars, &rules.grammars)
+            || !self.dialogue.is_between_streams()
+        {
+            return false;
+        }
+        let connection = Connection::of(flow);
+        self.applicable = rules.policies.applicable(protocol, &connection);
+        self.scans = Scans::default();
+        self.rules = Arc::clone(rules);
+        true
+    }
+}
+
 /// Addresses and ports for the conditions of policies.
 pub(crate) struct Connection<'a> {
     pub(crate) key: &'a FlowKey,

@@ -1,5 +1,6 @@
 //! How much memory an engine can take, known before the first packet.
 
+use crate::blocks::Blocks;
 use crate::engine::Settings;
 use crate::flow::Tracked;
 
@@ -25,6 +26,8 @@ pub struct Footprint {
     pub doubtful: u64,
     /// Datagrams in parts.
     pub fragments: u64,
+    /// Addresses that rules block; all workers of a gate share them.
+    pub blocks: u64,
 }
 
 impl Footprint {
@@ -45,12 +48,14 @@ impl Footprint {
             conversations: octets(engine.memory),
             doubtful: octets(engine.doubtful_octets),
             fragments: octets(settings.fragments.bytes),
+            blocks: octets(engine.blocks.saturating_mul(Blocks::BYTES)),
         }
     }
 
     /// All of it together.
     pub fn total(&self) -> u64 {
-        let Footprint { table, connections, streams, conversations, doubtful, fragments, .. } = *self;
-        [table, connections, streams, conversations, doubtful, fragments].into_iter().fold(0, u64::saturating_add)
+        let Footprint { table, connections, streams, conversations, doubtful, fragments, blocks, .. } = *self;
+        let all = [table, connections, streams, conversations, doubtful, fragments, blocks];
+        all.into_iter().fold(0, u64::saturating_add)
     }
 }

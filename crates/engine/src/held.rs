@@ -7,7 +7,7 @@ use portcullis_wire::TcpSegment;
 use crate::bounds::{Bound, WhenMet};
 use crate::engine::Engine;
 use crate::flow::{Conversation, Flow, Inspection, Tracked, Verdict};
-use crate::output::{Output, PacketInfo};
+use crate::output::{GateAction, Output, PacketInfo};
 
 impl Engine {
     /// Begins to keep a flow, of which there is more to tell than its handshake.
@@ -78,6 +78,22 @@ impl Engine {
             self.limit_met(Bound::ConversationMemory, tracked, packet, output);
             self.settle_account(tracked, output);
         }
+        // What was edited cannot go on without the record of what it has become: such a connection ends.
+        let keeps = tracked.gate.as_ref().is_some_and(|gate| gate.keeps_edited());
+        if self.held > self.settings.engine.memory && keeps && tracked.flow.verdict == Verdict::Accept {
+            self.work.statistics.count(Bound::ConversationMemory);
+            self.work.statistics.dropped_flows += 1;
+            tracked.flow.verdict = Verdict::Reset;
+            output.gate_action(&tracked.flow, packet, GateAction::EditMemory);
+        }
+    }
+
+    /// Does so after a gate has taken octets of a segment, or let some go.
+    pub(crate) fn charge_flow(&mut self, id: FlowId, packet: &PacketInfo<'_>, output: &mut dyn Output) {
+        let kept = |tracked: &mut Box<Tracked>| tracked.flow.id == id && tracked.gate.is_some();
+        let Some(mut tracked) = self.flows.get_mut(id.slot()).and_then(|place| place.take_if(kept)) else { return };
+        self.charge(&mut tracked, packet, output);
+        self.keep(tracked);
     }
 
     fn settle_account(&mut self, tracked: &mut Tracked, output: &dyn Output) {

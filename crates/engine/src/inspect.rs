@@ -8,8 +8,10 @@ use portcullis_lang::{Direction, EventId, EventKind, Host, Place, Scope, Value};
 use portcullis_policy::{
     Action, Applicable, Decision, Memory, Occurrence, PolicySet, ProtocolId, Scans, Splice, StreamChange,
 };
+use portcullis_wire::Timestamp;
 
 use crate::blocks::Blocks;
+use crate::bounds::Bound;
 use crate::flow::{Connection, Flow, StreamEdit, Verdict};
 use crate::output::{EditOutcome, Explained, Judgement, Output, PacketInfo};
 use crate::statistics::Statistics;
@@ -28,6 +30,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) decisions: &'a mut Vec<Decision>,
     pub(crate) statistics: &'a mut Statistics,
     pub(crate) blocks: &'a Blocks,
+    /// Most of them.
+    pub(crate) most_blocks: usize,
     /// Whether somebody is in the way of the packets, and whether this flow can be edited.
     pub(crate) in_the_way: bool,
     pub(crate) carries_edits: bool,
@@ -140,8 +144,12 @@ impl Judge<'_> {
         let verdict = match &decision.action {
             Action::Alert { .. } | Action::Log { .. } | Action::Pass | Action::EditRefused(_) => return,
             Action::Block { end, address, time } => {
-                let displaced = self.blocks.add(*end, *address, *time, self.packet.time, &decision.rule);
-                self.statistics.displaced_blocks += u64::from(displaced);
+                let now = self.packet.time;
+                let until = Timestamp(now.0.saturating_add(*time));
+                if self.blocks.add(*end, *address, until, now, &decision.rule, self.most_blocks) {
+                    self.statistics.count(Bound::Blocks);
+                    self.output.block_displaced(self.flow, &self.packet);
+                }
                 return;
             }
             Action::Edit(splices) => return self.edit(splices, event),

@@ -26,7 +26,7 @@ mod recognise;
 mod rules;
 mod statistics;
 
-pub use blocks::{Blocks, MAX_BLOCKS};
+pub use blocks::Blocks;
 pub use bounds::{Bound, BoundError, Failures, Unit, WhenMet};
 pub use engine::{Engine, Settings};
 pub use flow::{Flow, StreamEdit, Verdict};

@@ -26,6 +26,8 @@ pub struct EngineLimits {
     /// How long a gate that serialises keeps back what stands behind an unanswered command, default 10 minutes: the longest
     /// that a client waits for an answer (RFC 5321, section 4.5.3.2.6).
     pub serialise_time: Duration,
+    /// Most addresses that rules block at a time, default 65,536; beyond, the block that ends soonest gives way.
+    pub blocks: usize,
 }
 
 impl Default for EngineLimits {
@@ -38,6 +40,7 @@ impl Default for EngineLimits {
             hold_time: Duration::from_secs(30),
             hold_octets: 128 << 10,
             serialise_time: Duration::from_secs(600),
+            blocks: 65_536,
         }
     }
 }

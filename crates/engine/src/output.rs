@@ -47,6 +47,9 @@ pub enum GateAction {
     SerialiseTimeout,
     /// An edit that a rule has decided on could not be made.
     EditFailed,
+    /// All conversations together hold as much as they may ([`Bound::ConversationMemory`]), so that an edited connection,
+    /// which cannot go on without what is kept of it, is reset.
+    EditMemory,
 }
 
 impl GateAction {
@@ -58,6 +61,7 @@ impl GateAction {
             GateAction::HoldTimeout => "hold_timeout",
             GateAction::SerialiseTimeout => "serialise_timeout",
             GateAction::EditFailed => "edit_failed",
+            GateAction::EditMemory => "edit_memory",
         }
     }
 }
@@ -171,6 +175,9 @@ pub trait Output {
 
     /// A flow has begun that is dropped because a rule has blocked an address of it.
     fn flow_blocked(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>, _rule: &RuleInfo) {}
+
+    /// A rule has blocked one address more than there may be ([`Bound::Blocks`]): another block ended before its time.
+    fn block_displaced(&mut self, _flow: &Flow, _packet: &PacketInfo<'_>) {}
 
     /// A flow has ended, or the input has.
     fn flow_ended(&mut self, flow: &Flow, summary: &FlowSummary, reason: EndReason, packet: &PacketInfo<'_>);

@@ -8,8 +8,8 @@ use crate::grammars::Grammars;
 
 /// Grammars with the policies that were compiled against their schemes.
 ///
-/// A flow keeps those it began with until it ends, so that a reload touches no flow; [`Rules::generation`] tells them
-/// apart.
+/// A flow keeps the grammars it began with until it ends, and takes newer policies on the same grammars where none of its
+/// streams is in its middle; [`Rules::generation`] tells them apart.
 #[derive(Debug, Default)]
 pub struct Rules {
     /// The grammars.

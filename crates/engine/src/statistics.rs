@@ -62,8 +62,6 @@ pub struct Statistics {
     pub dropped_flows: u64,
     /// Of these: flows of which an address was blocked when they began.
     pub blocked_flows: u64,
-    /// Blocks that ended before their time because there were too many.
-    pub displaced_blocks: u64,
     /// Edits of records and streams that rules have decided on.
     pub edits: u64,
     /// Edits that were refused because what was to come in does not fit what it would have come into.

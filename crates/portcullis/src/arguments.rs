@@ -246,7 +246,10 @@ pub(crate) struct InlineArguments {
     #[arg(long, value_name = "OCTETS", default_value_t = 1500, value_parser = clap::value_parser!(u16).range(576..))]
     pub(crate) mtu: u16,
 
-    /// Packets that the kernel lets wait in a queue
+    /// Packets that the kernel lets wait in a queue; by default more than the receive buffer can hold
+    ///
+    /// With `--on-failure open`, a queue that is full before its receive buffer is refused: packets would pass that no counter
+    /// shows.
     #[arg(long, value_name = "PACKETS")]
     pub(crate) queue_length: Option<u32>,
 

@@ -1,7 +1,7 @@
 //! Grammars: the shipped ones, or those of a folder.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_engine::Grammars;
 use portcullis_grammar::Program;
@@ -25,7 +25,7 @@ impl GrammarChoice {
 }
 
 /// The text of a grammar or policy under the name that messages show.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamedText {
     pub(crate) name: String,
     pub(crate) text: String,
@@ -35,6 +35,32 @@ pub(crate) struct NamedText {
 pub(crate) struct Loaded {
     pub(crate) protocol: Protocol,
     pub(crate) warnings: Diagnostics,
+}
+
+/// Loads the grammars again; those that are in use are kept if not a letter of them has changed, so that flows may go on under
+/// other policies.
+#[derive(Debug)]
+pub(crate) struct Reloading {
+    choice: GrammarChoice,
+    colour: bool,
+    current: Mutex<(Vec<NamedText>, Arc<Grammars>)>,
+}
+
+impl Reloading {
+    /// For grammars that were loaded from this choice.
+    pub(crate) fn new(choice: GrammarChoice, colour: bool, grammars: &Arc<Grammars>) -> Reloading {
+        let texts = texts(&choice).unwrap_or_default();
+        Reloading { choice, colour, current: Mutex::new((texts, Arc::clone(grammars))) }
+    }
+
+    pub(crate) fn load(&self) -> anyhow::Result<Arc<Grammars>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let texts = texts(&self.choice)?;
+        if texts != current.0 {
+            *current = (texts, load_all(&self.choice, self.colour)?);
+        }
+        Ok(Arc::clone(&current.1))
+    }
 }
 
 /// Loads all chosen grammars for the engine; says on standard error what is wrong with those that cannot be used.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::CommandFactory;
+use portcullis_capture::limits::messages_in;
 use portcullis_capture::queue::{Backend, QueueSettings};
 use portcullis_engine::{Failure, GateSettings, Mode, Settings, WhenMet};
 use portcullis_lang::Code;
@@ -381,6 +382,7 @@ impl InlineTask {
         let mut settings = settings(inline.on_failure);
         settings.engine.hold_time = inline.hold_time;
         let queue = QueueSettings::new(*inline.queue.start());
+        let receive_buffer = inline.receive_buffer.unwrap_or(queue.receive_buffer);
         InlineTask {
             queues: inline.queue,
             grammars: GrammarChoice::new(inline.grammars),
@@ -393,8 +395,8 @@ impl InlineTask {
             evidence_quota: inline.evidence_quota,
             control: Some(inline.control).filter(|path| path != Path::new("none")),
             statistics_interval: inline.stats_interval,
-            queue_length: inline.queue_length.unwrap_or(queue.length),
-            receive_buffer: inline.receive_buffer.unwrap_or(queue.receive_buffer),
+            queue_length: inline.queue_length.unwrap_or(queue.length.max(messages_in(receive_buffer))),
+            receive_buffer,
             backend: inline.backend,
             patience: inline.watchdog,
             guard: !inline.no_guard,

@@ -134,7 +134,7 @@ fn the_cost_of_all_flows_is_added_up() {
     assert!(said.contains("128 octets each") && said.contains("1 GiB  conversation-memory"), "{said}");
     let (fewer, _) = total(&["--limit", "flows=1000", "--limit", "conversation-memory=64MiB"]);
     // A thousand flows take less than two; what is left are the bounds on buffers.
-    assert_eq!(fewer, 256 + 64 + 16 + 16 + 2, "{all} {fewer}");
+    assert_eq!(fewer, 256 + 64 + 16 + 16 + 9 + 2, "{all} {fewer}");
     assert!(all > 1000 + fewer);
 }
 

@@ -46,12 +46,14 @@ impl GateFlow {
     /// Octets of memory that it takes.
     pub(crate) fn memory(&self) -> usize {
         let held = self.held.iter().flatten().map(Held::memory);
-        let of_editor = |editor: &Editor| {
-            let octets = |direction| editor.held(direction).saturating_add(editor.recorded(direction));
-            Direction::BOTH.into_iter().map(octets).fold(size_of::<Editor>(), usize::saturating_add)
-        };
-        let editor = self.editor.as_deref().map_or(0, of_editor);
+        let editor = self.editor.as_deref().map_or(0, Editor::memory);
         held.fold(size_of::<GateFlow>().saturating_add(editor), usize::saturating_add)
+    }
+
+    /// Whether octets lie in an editor that only it can repeat, or let go.
+    pub(crate) fn keeps_edited(&self) -> bool {
+        let keeps = |editor: &Editor| Direction::BOTH.iter().any(|way| editor.held(*way) + editor.recorded(*way) > 0);
+        self.editor.as_deref().is_some_and(keeps)
     }
 
     fn is_idle(&self) -> bool {

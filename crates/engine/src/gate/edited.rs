@@ -70,6 +70,10 @@ impl Engine {
             return None;
         }
         let (client, server) = self.beginnings.take(tracked.flow.id)?;
+        // Nothing more is kept where no more may be kept: the connection passes, and it is told what could not be edited.
+        if self.held > self.settings.engine.memory {
+            return None;
+        }
         let Inspection::Dialogue(conversation) = &tracked.inspection else { return None };
         let edits = conversation.rules.policies.edits(tracked.flow.protocol?);
         let pace = self.pace_of(tracked);

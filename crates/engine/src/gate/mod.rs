@@ -261,6 +261,7 @@ impl Gate {
                 self.last = Some(flow);
                 let packet = packet_info(arriving);
                 let fate = self.segment(flow, &ip, &segment, &normalised, &packet, output, send);
+                self.engine.charge_flow(flow, &packet, output);
                 self.release(flow, arriving.time, send);
                 fate
             }

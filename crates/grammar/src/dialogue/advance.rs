@@ -74,8 +74,11 @@ impl Dialogue {
             return;
         }
         self.rejoin(context, direction, event);
-        // Whoever speaks where the machine does not wait has all answers to what it said before.
-        self.set_behind(direction.other(), false);
+        // Whoever speaks where the machine does not wait has all answers to what it said before; while the other side is
+        // searched, the next answer may still be passed over.
+        if self.side(direction.other()).search.is_none() {
+            self.set_behind(direction.other(), false);
+        }
         self.keep(program, direction, event, details.record.as_ref());
         if let Some(target) = self.run_rule(context, direction, Trigger::Event(event), details) {
             self.go(context, direction, target, details);

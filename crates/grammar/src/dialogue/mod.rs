@@ -219,6 +219,11 @@ impl Dialogue {
         self.status != Status::Talking
     }
 
+    /// Whether nothing is in its middle that events have told the beginning of: no stream, and no channel of several.
+    pub fn is_between_streams(&self) -> bool {
+        self.sides.iter().all(|side| side.stream.is_none()) && self.channels.iter().all(|channel| !channel.open)
+    }
+
     /// Octets of a side that nobody can judge yet, because an answer of the other side decides what they are: the last ones
     /// that it was given.
     pub fn stalled(&self, direction: Direction) -> u64 {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use portcullis_capture::Injector;
+use portcullis_capture::limits::messages_in;
 use portcullis_capture::queue::{self, QueueSettings};
 use portcullis_capture::sandbox::{self, Identity, SandboxSettings};
 use portcullis_engine::{Blocks, Failure, Gate, Grammars};
@@ -24,9 +25,10 @@ use crate::gateway::notify::ServiceManager;
 use crate::gateway::records::Writer;
 use crate::gateway::watchdog::{Pulse, Watchdog};
 use crate::gateway::worker::{Desk, Orders, Worker};
+use crate::grammars::{self, Reloading};
 use crate::plan::{Colour, ControlTask, Destination, GuardTask, InlineTask};
 use crate::read::reporter::Reporter;
-use crate::{Outcome, grammars, policies};
+use crate::{Outcome, policies};
 
 /// How often the guard is told that all is well.
 const BEAT: Duration = Duration::from_millis(250);
@@ -35,6 +37,15 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
     // Everything that can be wrong is said before the first queue is bound: what a queue is sent and nobody reads waits.
     let mut settings = task.settings.clone();
     task.limits.apply(&mut settings)?;
+    let least = messages_in(task.receive_buffer);
+    if task.gate.on_failure == Failure::Open && task.queue_length < least {
+        anyhow::bail!(
+            "a queue of {} packets is full before its receive buffer of {} octets, and what passes then nothing counts; \
+             use --queue-length {least} or more, a smaller --receive-buffer, or --on-failure closed",
+            task.queue_length,
+            task.receive_buffer,
+        );
+    }
     let grammars = grammars::load_all(&task.grammars, colour.stderr)?;
     let policies = policies::load_all(&task.policies, &grammars, colour.stderr)?;
     task.gate.serialise.iter().try_for_each(|name| serialisable(&grammars, name))?;
@@ -85,7 +96,11 @@ pub(crate) fn run(task: &InlineTask, colour: Colour) -> anyhow::Result<Outcome> 
     let director = Arc::new(Director {
         orders: Arc::clone(&orders),
         desks,
-        rules: RuleChoice { grammars: task.grammars.clone(), policies: task.policies.clone(), colour: colour.stderr },
+        rules: RuleChoice {
+            grammars: Reloading::new(task.grammars.clone(), colour.stderr, &grammars),
+            policies: task.policies.clone(),
+            colour: colour.stderr,
+        },
         writer,
         started: Instant::now(),
         evidence: evidence.as_ref().map(EvidenceWriter::losses),

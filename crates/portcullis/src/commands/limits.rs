@@ -153,6 +153,13 @@ fn policies() -> Vec<Fixed> {
         count(policy::MAX_COUNTED_KEYS, "keys that are counted at a time, over all rules"),
         count(policy::MAX_COUNTED_TIMES, "times that are kept for counting, over all rules"),
         octets(policy::MAX_KEY_BYTES, "key that is counted"),
+        time(Duration::from_nanos(policy::MAX_BLOCK_TIME), "longest time of `block`"),
+        octets(policy::MAX_REFUSAL, "text of `refuse`"),
+        count(policy::MAX_EDITS, "`edit` clauses of a rule"),
+        octets(policy::MAX_EDIT_BYTES, "what one `edit` puts in the place of a field"),
+        count(policy::MAX_STREAM_PATTERNS, "patterns that rules look for in one stream"),
+        octets(policy::MAX_STREAM_EXPRESSION_BYTES, "automaton of a regular expression looked for in streams"),
+        octets(policy::MAX_STREAM_EXPRESSIONS_BYTES, "automaton of several together; beyond, each has its own"),
         count(policy::MAX_TEST_STEPS, "steps of a `test`"),
     ]
 }

@@ -13,9 +13,10 @@ use crate::arguments::SandboxChoice;
 use crate::gateway::director::{self, RuleChoice};
 use crate::gateway::notify::ServiceManager;
 use crate::gateway::worker::wall_clock;
+use crate::grammars::{self, Reloading};
 use crate::plan::{Colour, Destination, LiveTask};
 use crate::read::reporter::Reporter;
-use crate::{Outcome, grammars, policies};
+use crate::{Outcome, policies};
 
 /// How long it waits for a packet before it looks at its clock and for signals.
 const STEP: Duration = Duration::from_millis(100);
@@ -26,7 +27,11 @@ const TELL: Duration = Duration::from_secs(1);
 pub(crate) fn run(task: &LiveTask, colour: Colour) -> anyhow::Result<Outcome> {
     let grammars = grammars::load_all(&task.grammars, colour.stderr)?;
     let policies = policies::load_all(&task.policies, &grammars, colour.stderr)?;
-    let rules = RuleChoice { grammars: task.grammars.clone(), policies: task.policies.clone(), colour: colour.stderr };
+    let rules = RuleChoice {
+        grammars: Reloading::new(task.grammars.clone(), colour.stderr, &grammars),
+        policies: task.policies.clone(),
+        colour: colour.stderr,
+    };
     let mut settings = task.settings.clone();
     task.limits.apply(&mut settings)?;
     let mut signals = director::signals()?;

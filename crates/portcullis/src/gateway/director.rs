@@ -20,7 +20,7 @@ use super::records::{Lines, Writer};
 use super::stories::{MOST_FOLLOWED, Wish};
 use super::witness::{MOST_STORIES, Witness};
 use super::worker::{Desk, Orders, Told, wall_clock};
-use crate::grammars::{self, GrammarChoice};
+use crate::grammars::{GrammarChoice, Reloading};
 use crate::plan::Destination;
 use crate::policies::{self, PolicyChoice};
 use crate::trace::Wanted;
@@ -29,9 +29,9 @@ use crate::trace::Wanted;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where rules come from, so that they can be loaded again.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct RuleChoice {
-    pub(crate) grammars: GrammarChoice,
+    pub(crate) grammars: Reloading,
     pub(crate) policies: PolicyChoice,
     pub(crate) colour: bool,
 }
@@ -40,7 +40,7 @@ impl RuleChoice {
     /// Loads grammars and policies again. What is wrong with them is said.
     pub(crate) fn load(&self, manager: &ServiceManager) -> Result<(Arc<Grammars>, Arc<PolicySet>), String> {
         manager.say("RELOADING=1");
-        let loaded = grammars::load_all(&self.grammars, self.colour).and_then(|grammars| {
+        let loaded = self.grammars.load().and_then(|grammars| {
             let policies = policies::load_all(&self.policies, &grammars, self.colour)?;
             Ok((grammars, policies))
         });
@@ -48,7 +48,7 @@ impl RuleChoice {
         match &loaded {
             Ok((_, policies)) => {
                 let rules = policies.rules().len();
-                tracing::warn!(rules, "rules were loaded again; flows that are there keep the old ones");
+                tracing::warn!(rules, "rules were loaded again");
             }
             Err(error) => tracing::error!("rules were not loaded again, the old ones stay in force: {error}"),
         }

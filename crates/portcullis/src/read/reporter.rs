@@ -430,6 +430,15 @@ impl Output for Reporter {
         out.record(head, &GateRecord { action: "blocked", text: None, rule: Some(rule) });
     }
 
+    fn block_displaced(&mut self, flow: &Flow, packet: &PacketInfo<'_>) {
+        let Reporter { flows, out, totals, .. } = self;
+        let Some(report) = report_of(flows, flow) else { return };
+        totals.anomaly();
+        let known = Some(flow.protocol_name).filter(|name| !name.is_empty());
+        let head = Head { vlans: packet.vlans, app_proto: known, ..Head::of_flow(&report.identity, moment_of(packet)) };
+        out.anomaly(head, Anomaly { kind: AnomalyKind::BlockDisplaced, offset: None });
+    }
+
     fn uninspected(&mut self, packet: &PacketInfo<'_>, _original_length: usize) {
         self.missed(1, packet.time);
     }

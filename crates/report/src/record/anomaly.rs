@@ -36,6 +36,8 @@ pub enum AnomalyKind<'a> {
         /// What becomes of the flow: `accept` or `drop`.
         verdict: &'a str,
     },
+    /// A rule blocked one address more than there may be, and another block ended before its time.
+    BlockDisplaced,
     /// In a stream or its segments; the name is one of
     /// [`StreamAnomaly::name`](portcullis_stream::StreamAnomaly::name).
     Stream(&'a str),
@@ -79,6 +81,7 @@ impl AnomalyKind<'_> {
             AnomalyKind::Checksum { header } => format!("packet.{header}_checksum"),
             AnomalyKind::UnverifiedChecksums => "packet.unverified_checksums".into(),
             AnomalyKind::Limit { bound, .. } => format!("limit.{bound}"),
+            AnomalyKind::BlockDisplaced => "limit.blocks".into(),
             AnomalyKind::Stream(name) => format!("stream.{name}"),
             AnomalyKind::Gap { .. } => "stream.gap".into(),
             AnomalyKind::Protocol { protocol, name, .. } => format!("{protocol}.{name}"),
@@ -107,6 +110,10 @@ impl Serialize for Fields<'_> {
             AnomalyKind::Limit { bound, .. } => {
                 map.serialize_entry("type", "stream")?;
                 map.serialize_entry("event", &format_args!("limit.{bound}"))?;
+            }
+            AnomalyKind::BlockDisplaced => {
+                map.serialize_entry("type", "stream")?;
+                map.serialize_entry("event", "limit.blocks")?;
             }
             AnomalyKind::Stream(name) => {
                 map.serialize_entry("type", "stream")?;
@@ -146,6 +153,10 @@ impl Serialize for Own<'_> {
             AnomalyKind::Limit { verdict, .. } => {
                 map.serialize_entry("text", "a bound was met: from here on the flow is not inspected")?;
                 map.serialize_entry("verdict", verdict)?;
+            }
+            AnomalyKind::BlockDisplaced => {
+                let text = "a rule blocks one address more than there may be: the block that ends soonest gave way";
+                map.serialize_entry("text", text)?;
             }
             AnomalyKind::Protocol { text, record, state, .. } => {
                 for (key, value) in [("text", text), ("record", record), ("state", state)] {

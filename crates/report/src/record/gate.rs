@@ -10,7 +10,7 @@ use crate::encode::Body;
 #[derive(Clone, Copy, Debug)]
 pub struct GateRecord<'a> {
     /// What: `refused`, `reset`, `hold_timeout`, `serialise_timeout`, `blocked`, `edited`, `would_edit`, `edit_refused`,
-    /// `edit_failed`.
+    /// `edit_failed`, `edit_memory`.
     pub action: &'static str,
     /// What the client was told, or why an edit was refused; none if nothing was said.
     pub text: Option<&'a str>,

@@ -22,6 +22,16 @@ struct Pending {
     inserted: Vec<u8>,
 }
 
+/// Most octets of room that an empty buffer keeps.
+const MOST_SPARE_OCTETS: usize = 4 << 10;
+
+/// Gives the room of a buffer back that nothing is in any more: a connection may be silent for hours.
+fn give_back(buffer: &mut VecDeque<u8>) {
+    if buffer.is_empty() && buffer.capacity() > MOST_SPARE_OCTETS {
+        *buffer = VecDeque::new();
+    }
+}
+
 impl Pending {
     fn end(&self) -> u64 {
         self.at.saturating_add(self.removed)
@@ -155,6 +165,14 @@ impl Course {
         self.held.len()
     }
 
+    /// Octets of memory that it takes beside itself.
+    pub(super) fn memory(&self) -> usize {
+        let of_edits =
+            self.pending.capacity().saturating_mul(size_of::<Pending>()).saturating_add(self.pending_inserted);
+        let buffers = self.held.capacity().saturating_add(self.record.capacity());
+        buffers.saturating_add(of_edits).saturating_add(self.map.memory())
+    }
+
     /// How much of the result is not acknowledged.
     pub(super) fn recorded(&self) -> usize {
         self.record.len()
@@ -278,6 +296,7 @@ impl Course {
         let count = usize::try_from(target.saturating_sub(self.released)).unwrap_or(usize::MAX);
         let count = count.min(room).min(self.held.len());
         self.record.extend(self.held.drain(..count));
+        give_back(&mut self.held);
         self.released = self.released.saturating_add(count as u64);
     }
 
@@ -296,6 +315,7 @@ impl Course {
         let count = usize::try_from(out.saturating_sub(self.record_start)).unwrap_or(usize::MAX);
         let count = count.min(self.record.len());
         self.record.drain(..count);
+        give_back(&mut self.record);
         self.record_start = self.record_start.saturating_add(count as u64);
         self.told = self.told.max(self.done());
         self.forget();

@@ -44,6 +44,11 @@ impl Map {
         Map { start: (offset, offset), edits: VecDeque::new() }
     }
 
+    /// Octets of memory that it takes beside itself.
+    pub(super) fn memory(&self) -> usize {
+        self.edits.capacity().saturating_mul(size_of::<Applied>())
+    }
+
     /// The number of edits that are remembered.
     pub(super) fn len(&self) -> usize {
         self.edits.len()

@@ -392,6 +392,11 @@ impl Editor {
         self.courses[direction.index()].recorded()
     }
 
+    /// Octets of memory that it takes, with what it keeps of both directions.
+    pub fn memory(&self) -> usize {
+        self.courses.iter().map(Course::memory).fold(size_of::<Editor>(), usize::saturating_add)
+    }
+
     /// Up to which offset of a direction its sender may send. It is more than what the receiver has said where octets were
     /// deleted; see [`FlowTable::allow`](crate::FlowTable::allow).
     pub fn edge(&self, direction: Direction) -> u64 {

@@ -129,7 +129,8 @@ impl Connection {
         let fin = segment.flags.contains(TcpFlags::FIN);
         let length = segment.payload.len() as u64;
         if !self.half(direction).synchronised {
-            if self.opening.any_syn_seen() {
+            // Where packets went past unseen, so may its SYN have.
+            if self.opening.any_syn_seen() && !resumes {
                 let treated = before_syn(segment);
                 if treated.is_err() {
                     self.report(context, direction, StreamAnomaly::SplitHandshake, segment, out);
@@ -392,6 +393,7 @@ pub(super) fn normalise_opening(
     context: &Context<'_>,
     direction: Direction,
     segment: &TcpSegment<'_>,
+    resumes: bool,
     out: &mut StreamEvents<'_>,
 ) -> Opened {
     let flags = segment.flags;
@@ -448,7 +450,7 @@ pub(super) fn normalise_opening(
     if opening.is_joined_at(direction, segment) {
         return Opened::Done(Ok(rewrite));
     }
-    if opening.any_syn_seen() && opening.next(direction).is_none() && flags.contains(TcpFlags::ACK) {
+    if opening.any_syn_seen() && !resumes && opening.next(direction).is_none() && flags.contains(TcpFlags::ACK) {
         let treated = before_syn(segment);
         if treated.is_err() {
             tell(opening, StreamAnomaly::SplitHandshake);

@@ -176,9 +176,11 @@ impl FlowTable {
             Ok(rewrite) => Treatment::Change(Box::new(rewrite)),
             Err(reason) => Treatment::Drop(reason),
         };
+        let began = slot.start;
+        let unseen = missed.is_some_and(|missed| began <= missed);
         if let Body::Opening(opening) = &mut slot.body {
             opening.count(direction, segment.flags, envelope.length);
-            match normalise_opening(opening, &context, direction, segment, out) {
+            match normalise_opening(opening, &context, direction, segment, unseen, out) {
                 Opened::Done(result) => {
                     return Normalised { flow: Some(flow), ..nothing(treated(result)) };
                 }
@@ -197,9 +199,8 @@ impl FlowTable {
         } else if let Body::Connection(connection) = &mut slot.body {
             connection.count(direction, segment.flags, envelope.length);
         }
-        let began = slot.start;
         let Body::Connection(connection) = &mut slot.body else { return nothing(Treatment::Forward) };
-        let resumes = connection.is_midstream() || missed.is_some_and(|missed| began <= missed);
+        let resumes = connection.is_midstream() || unseen;
         let before = connection.half(direction).offset;
         connection.note_ttl(&context, direction, envelope.ttl, segment, out);
         let result = connection.normalise(&mut context, direction, segment, resumes, out);

@@ -28,6 +28,7 @@ pub(super) fn write(out: &mut impl Write, settings: &Settings) -> std::io::Resul
     line(footprint.conversations, "all conversations and what records keep of them (conversation-memory)")?;
     line(footprint.fragments, "datagrams in parts (fragment-bytes)")?;
     line(footprint.doubtful, "segments with a wrong checksum (doubtful-bytes)")?;
+    line(footprint.blocks, "addresses that rules block (blocks)")?;
     line(footprint.total().saturating_add(reports), "together")?;
     writeln!(out)?;
     writeln!(out, "bounds that it follows from, and timeouts; `portcullis limits` says what tells that one was met")?;
