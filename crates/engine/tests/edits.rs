@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_engine::{
-    Arriving, EditOutcome, Fate, Flow, Gate, GateAction, GateSettings, Grammars, Judgement, Mode, Output, PacketInfo,
-    Settings,
+    Arriving, EditOutcome, Failure, Fate, Flow, Gate, GateAction, GateSettings, Grammars, Judgement, Mode, Output,
+    PacketInfo, Settings,
 };
 use portcullis_grammar::{Dialogue, Event, Program, Scratch};
 use portcullis_lang::{Direction, EventId, EventKind, Sources, render_all};
@@ -79,15 +79,20 @@ struct Line {
     packets: u64,
     next: [u32; 2],
     arrived: [Vec<u8>; 2],
+    resets: usize,
     told: Told,
 }
 
 impl Line {
     fn new(program: &Arc<Program>, policies: &Arc<PolicySet>, mode: Mode) -> Line {
+        Line::that_fails(program, policies, mode, Failure::Open)
+    }
+
+    fn that_fails(program: &Arc<Program>, policies: &Arc<PolicySet>, mode: Mode, on_failure: Failure) -> Line {
         let grammars = Arc::new(Grammars::new(vec![Arc::clone(program)]));
-        let settings = GateSettings { mode, ..GateSettings::default() };
+        let settings = GateSettings { mode, on_failure, ..GateSettings::default() };
         let gate = Gate::new(grammars, Arc::clone(policies), Settings::default(), settings);
-        Line { gate, packets: 0, next: FIRST, arrived: Default::default(), told: Told::default() }
+        Line { gate, packets: 0, next: FIRST, arrived: Default::default(), resets: 0, told: Told::default() }
     }
 
     fn open(mut self) -> Line {
@@ -159,7 +164,7 @@ impl Line {
     fn arrives(&mut self, octets: &[u8]) {
         let Network::Ip(ip) = decode(LinkType::RawIp, octets).network else { panic!("no packet") };
         let Transport::Tcp(segment) = ip.transport() else { panic!("no segment") };
-        assert!(!segment.flags.contains(TcpFlags::RST), "reset: {:?}", self.told.0);
+        self.resets += usize::from(segment.flags.contains(TcpFlags::RST));
         let direction = if segment.destination_port == 25 { 0 } else { 1 };
         let first = FIRST[direction].wrapping_add(1);
         let at = segment.sequence.0.wrapping_sub(first) as usize;
@@ -247,6 +252,7 @@ fn put_right(program: &Arc<Program>, policies: &Arc<PolicySet>, mail: &[u8], cut
     line.say(Direction::Up, mail, cuts);
     let arrived = line.since(Direction::Up, before);
     let counted = line.gate.statistics();
+    assert_eq!(line.resets, 0, "{:?}", line.told.0);
     assert!(counted.reconcile() && counted.failed_edits == 0 && counted.refused_edits == 0, "{counted:?}");
     arrived
 }
@@ -289,6 +295,26 @@ fn a_mail_of_nothing_but_newlines_is_put_right_within_the_bounds() {
     let mut mail = b"\n.".repeat(20_000);
     mail.extend_from_slice(b"\r\n.\r\n");
     check(&program, &policies, &mail, &[1_000]);
+}
+
+/// A server that acknowledges nothing, until more edits wait than may.
+#[test]
+fn an_edit_that_cannot_be_made_is_told_and_ends_the_connection_where_nothing_may_pass() {
+    let program = program();
+    let policies = policies(&program, NEWLINES);
+    for (on_failure, resets) in [(Failure::Open, 0), (Failure::Closed, 2)] {
+        let mut line = Line::that_fails(&program, &policies, Mode::Enforce, on_failure).open();
+        line.reach_the_mail();
+        for _ in 0..5_000 {
+            line.segment(Direction::Up, TcpFlags::ACK, b"\n");
+            if line.told.0.contains(&"edit_failed".to_owned()) {
+                break;
+            }
+        }
+        assert!(line.told.0.contains(&"edit_failed".to_owned()));
+        assert_eq!(line.gate.statistics().failed_edits, 1);
+        assert_eq!((line.resets, line.arrived[0].ends_with(b"\r\n")), (resets, on_failure == Failure::Closed));
+    }
 }
 
 #[test]

@@ -83,6 +83,11 @@ impl Dialogue {
             left -= lost.min(left);
             let side = self.side_mut(direction);
             side.offset = side.offset.saturating_add(lost);
+            let offset = side.offset;
+            if let Some((from, canoniser)) = side.stream.as_mut().and_then(|stream| stream.canoniser.as_deref_mut()) {
+                *from = offset;
+                canoniser.gap();
+            }
             if complete {
                 self.end_stream(context, direction, true);
             }

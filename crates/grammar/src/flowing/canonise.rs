@@ -61,6 +61,12 @@ impl Canoniser {
         }
     }
 
+    /// Octets are missing: what is before the next one is not known.
+    pub(crate) fn gap(&mut self) {
+        self.last = 0;
+        self.at = At::Text;
+    }
+
     fn rights(&self, octet: u8, offset: u64) -> bool {
         self.from.get(usize::from(octet == CR)).copied().flatten().is_some_and(|from| from <= offset)
     }
@@ -180,6 +186,18 @@ mod tests {
         assert_eq!(both("a\r\r\n\n\r\n"), "a\r\n\r\n\r\n\r\n");
         assert_eq!(both("a\n..\n.b\n"), "a\r\n...\r\n..b\r\n");
         assert_eq!(both("a\r\n..\n"), "a\r\n..\r\n");
+    }
+
+    #[test]
+    fn nothing_is_made_of_what_is_not_known() {
+        let mut canoniser = Canoniser::new(Some(b'.'), 7, true);
+        canoniser.put_right(b'\n', 7);
+        canoniser.gap();
+        let mut changes = Vec::new();
+        canoniser.octet(b'\n', 20, &mut changes);
+        canoniser.octet(b'.', 21, &mut changes);
+        let insert = |offset, octet: &[u8]| Change { offset, removed: 0, inserted: octet.to_vec() };
+        assert_eq!(changes, [insert(20, b"\r"), insert(21, b".")], "the octet before the gap is not taken out");
     }
 
     #[test]
