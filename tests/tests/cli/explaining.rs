@@ -1,9 +1,9 @@
 //! `portcullis explain`: flows as stories.
 
-use portcullis_tests::portcullis;
+use portcullis_tests::{portcullis, portcullis_in};
 use serde_json::Value;
 
-use crate::{of_type, records};
+use crate::{capture, folder, of_type, records};
 
 #[test]
 fn a_flow_is_told_with_its_states_records_rules_and_decisions() {
@@ -75,6 +75,21 @@ fn without_a_capture_a_gate_is_asked_and_one_that_is_not_there_is_said() {
     let two = portcullis(["explain", "4711", "4712"]);
     assert_eq!(two.status, 2);
     assert!(two.stderr.contains("one flow or event at a time"), "{}", two.stderr);
+}
+
+#[test]
+fn what_rules_edit_is_told_with_its_place() {
+    let policy = "use smtp\npolicy p for smtp {\n\
+         rule seen id 1 { on smtp.content.start edit insert \"X-Seen: yes\" at start }\n\
+         rule declares id 2 { on smtp.command when verb == MAIL edit insert \" BODY=7BIT\" at end }\n}\n";
+    let folder = folder(&[("p.policy", policy.as_bytes()), ("a.pcap", &capture("postfix-plain.pcap"))]);
+    let run = portcullis_in(folder.path(), ["explain", "a.pcap", "--policy", "p.policy"], b"");
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    for part in
+        [r#"=> rule 1: edit [at the start of the stream: "X-Seen: yes\r\n"]"#, r#"0 octets become " BODY=7BIT"]"#]
+    {
+        assert!(run.stdout.contains(part), "{part:?} is not in\n{}", run.stdout);
+    }
 }
 
 #[test]
