@@ -100,6 +100,7 @@ fn build() -> PathBuf {
     profile.join("portcullis")
 }
 
+pub mod between;
 pub mod clients;
 pub mod edits;
 pub mod evasion;

@@ -10,7 +10,7 @@ use crate::namespace::{Namespace, Process, until};
 
 /// Writes each TCP segment of port 25 that has octets as a line of JSON.
 const SNIFFER: &str = r#"
-import json, socket, struct, sys
+import json, socket, struct, sys, time
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
 s.bind((sys.argv[1], 0))
@@ -26,7 +26,7 @@ while True:
     if 25 in (source, destination) and payload:
         to_server = destination == 25
         port = source if to_server else destination
-        out.write(json.dumps({"port": port, "up": to_server, "sequence": sequence, "payload": payload.hex()}) + "\n")
+        out.write(json.dumps({"port": port, "up": to_server, "sequence": sequence, "time": time.time(), "payload": payload.hex()}) + "\n")
 "#;
 
 /// A segment with octets.
@@ -38,6 +38,8 @@ pub struct Seen {
     pub up: bool,
     /// Its sequence number.
     pub sequence: u32,
+    /// When it came or left, in seconds since 1970.
+    pub time: f64,
     /// Its octets.
     pub payload: Vec<u8>,
 }
@@ -91,6 +93,7 @@ fn seen(line: &Value) -> Option<Seen> {
         port: u16::try_from(line.get("port")?.as_u64()?).ok()?,
         up: line.get("up")?.as_bool()?,
         sequence: u32::try_from(line.get("sequence")?.as_u64()?).ok()?,
+        time: line.get("time")?.as_f64()?,
         payload: octets.collect::<Option<_>>()?,
     })
 }

@@ -1,4 +1,5 @@
-//! The gate that keeps back what is not to reach a server yet, between real clients and servers: one command at a time.
+//! The gate that keeps back what is not to reach a server yet, between real clients and servers: one command at a time, and what rules
+//! hold until they have judged it.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -223,4 +224,59 @@ fn what_cannot_be_serialised_is_refused_before_a_queue_is_bound() {
         assert_eq!(run.status, 2, "{}", run.stderr);
         assert!(run.stderr.contains(reason), "{}", run.stderr);
     }
+}
+
+/// Sends a mail of so many lines in two parts with a pause between them; prints when the second part was sent, and what is
+/// answered to it.
+fn in_two_parts(lines: usize, last: &str) -> String {
+    format!(
+        r#"
+hello()
+say(b"MAIL FROM:<a@outside.test>\r\nRCPT TO:<bob@inside.test>\r\nDATA\r\n"); wait(3)
+text = b"Subject: in two\r\n\r\n" + b"".join(b"0 %d of a body that is to come through unharmed\r\n" % k for k in range({lines}))
+say(text[:-1000]); time.sleep(1.5)
+print("rest", time.time())
+say(text[-1000:] + b"{last}.\r\n"); wait(1)
+"#
+    )
+}
+
+#[test]
+fn a_mail_that_is_held_comes_whole_or_not_at_all() {
+    with_hosts(Offloads::Off, |line, inside, outside| {
+        let address = line.addresses.server_v4(0).into();
+        let postfix = inside.postfix(address, &[]);
+        let policy = outside.write(
+            "hold.policy",
+            r#"use smtp
+policy p for smtp {
+    rule whole id 1901 { hold smtp.mail until smtp.mail max 512 KB }
+    rule mark  id 1902 { on smtp.mail when contains "NIGHTFALL"   alert high "it leaves"   refuse "550 5.7.1 not this mail" }
+}
+"#,
+        );
+        let policy = policy.display().to_string();
+        let gate = Gate::start(&line.gateway, &["--mode", "enforce", "--policy", &policy]);
+        // Far more than a sender sends without an acknowledgement.
+        let lines = 6_000;
+        let sniffer = Sniffer::start(&line.server, "s0");
+        let content = |sniffer: &Sniffer| -> Vec<Seen> {
+            let body = |seen: &Seen| seen.payload.windows(24).any(|some| some == b" of a body that is to co");
+            sniffer.seen().into_iter().filter(|seen| seen.up && body(seen)).collect()
+        };
+        let said = outside.talk(address, &in_two_parts(lines, "NIGHTFALL\\r\\n"));
+        assert!(said.contains("550 5.7.1 not this mail"), "{said}\n{}", gate.log());
+        assert!(content(&sniffer).is_empty(), "something of it came: {:?}", content(&sniffer).len());
+        let said = outside.talk(address, &in_two_parts(lines, ""));
+        assert!(said.contains("queued as"), "{said}\n{}", gate.log());
+        let rest: f64 = said.lines().find_map(|line| line.strip_prefix("rest ")).unwrap().parse().unwrap();
+        let came = content(&sniffer);
+        assert!(!came.is_empty() && came.iter().all(|seen| seen.time >= rest), "{said} {:?}", came.first());
+        let delivered = postfix.wait_for_mails(1);
+        assert_eq!(delivered.len(), 1, "{}", postfix.log());
+        assert!(delivered.iter().all(|mail| body(mail) == text_of(0, lines).as_bytes()), "it was changed on its way");
+        let alerts = gate.records("alert");
+        assert_eq!(alerts.iter().map(|alert| &alert["alert"]["signature_id"]).collect::<Vec<_>>(), [1902]);
+        assert_eq!(gate.counters()["packets"]["reconciled"], true);
+    });
 }

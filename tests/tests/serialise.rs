@@ -3,181 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_engine::{
-    Arriving, Bound, Failure, Fate, Flow, Gate, GateAction, GateSettings, Judgement, Mode, Output, PacketInfo, Settings,
-};
-use portcullis_grammar::Event;
-use portcullis_lang::{Direction, EventId};
-use portcullis_policy::PolicySet;
-use portcullis_stream::{EndReason, FlowSummary, GapReason, StreamAnomaly};
+use portcullis_engine::{Bound, Failure, GateAction, GateSettings, Mode, Settings};
+use portcullis_lang::Direction;
+use portcullis_tests::between::{CLIENT_FIRST, Line, SERVER_FIRST};
 use portcullis_tests::edits::Chance;
-use portcullis_tests::grammars::shipped;
-use portcullis_wire::{
-    LinkType, Network, SequenceNumber, TcpFlags, TcpPacket, Timestamp, Transport, WireAnomaly, decode,
-};
+use portcullis_wire::TcpFlags;
 
-const CLIENT: &str = "192.0.2.1:40000";
-const SERVER: &str = "192.0.2.2:25";
-/// The numbers of both SYNs.
-const CLIENT_FIRST: u32 = 5_000;
-const SERVER_FIRST: u32 = 900_000;
-
-#[derive(Default)]
-struct Told(Vec<GateAction>);
-
-impl Output for Told {
-    fn event(&mut self, _: &Flow, _: &PacketInfo<'_>, _: &Event<'_>) {}
-
-    fn wants(&self, _: &Flow, _: EventId) -> bool {
-        false
-    }
-
-    fn judgement(&mut self, _: &Flow, _: &PacketInfo<'_>, _: &Event<'_>, _: &Judgement<'_>) {}
-
-    fn flow_ended(&mut self, _: &Flow, _: &FlowSummary, _: EndReason, _: &PacketInfo<'_>) {}
-
-    fn stream_anomaly(&mut self, _: &Flow, _: &PacketInfo<'_>, _: Direction, _: StreamAnomaly, _: u64) {}
-
-    fn gap(&mut self, _: &Flow, _: &PacketInfo<'_>, _: Direction, _: u64, _: u64, _: GapReason) {}
-
-    fn wire_anomaly(&mut self, _: &PacketInfo<'_>, _: WireAnomaly) {}
-
-    fn wrong_checksum(&mut self, _: &PacketInfo<'_>) {}
-
-    fn gate_action(&mut self, _: &Flow, _: &PacketInfo<'_>, action: GateAction) {
-        self.0.push(action);
-    }
-}
-
-/// What a packet brought to a host: its place in the stream, and its octets.
-type Payload = (u32, Vec<u8>);
-
-/// A client and a server with a gate between them. Nothing is lost; what the gate sends arrives at once.
-struct Line {
-    gate: Gate,
-    told: Told,
-    now: i64,
-    packets: u64,
-    /// By direction: octets that its receiver has got.
-    got: [Vec<u8>; 2],
-    /// Packets that brought the server new octets, since it was last asked.
-    at_server: Vec<Vec<u8>>,
-    resets: usize,
-}
-
-impl Line {
-    fn new(settings: Settings, gate: GateSettings) -> Line {
-        let gate = Gate::new(shipped().grammars, Arc::new(PolicySet::default()), settings, gate);
-        let mut line = Line {
-            gate,
-            told: Told::default(),
-            now: 0,
-            packets: 0,
-            got: [Vec::new(), Vec::new()],
-            at_server: Vec::new(),
-            resets: 0,
-        };
-        let scale = [2, 4, 5, 180, 1, 3, 3, 7];
-        line.packet(Direction::Up, TcpFlags::SYN, CLIENT_FIRST, 0, &scale, b"");
-        line.packet(Direction::Down, TcpFlags::SYN | TcpFlags::ACK, SERVER_FIRST, CLIENT_FIRST + 1, &scale, b"");
-        line.packet(Direction::Up, TcpFlags::ACK, CLIENT_FIRST + 1, SERVER_FIRST + 1, &[], b"");
-        line
-    }
-
-    fn serialised() -> Line {
-        Line::new(Settings::default(), serialising())
-    }
-
-    fn packet(
-        &mut self,
-        direction: Direction,
-        flags: TcpFlags,
-        sequence: u32,
-        acknowledgement: u32,
-        options: &[u8],
-        payload: &[u8],
-    ) {
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let (source, destination) = match direction {
-            Direction::Up => (address(CLIENT), address(SERVER)),
-            Direction::Down => (address(SERVER), address(CLIENT)),
-        };
-        let packet = TcpPacket {
-            source,
-            destination,
-            sequence: SequenceNumber(sequence),
-            acknowledgement: SequenceNumber(acknowledgement),
-            flags,
-            window: 500,
-            options,
-            payload,
-        };
-        let octets = packet.build().unwrap();
-        self.packets += 1;
-        self.now += 1_000_000;
-        let arriving = Arriving {
-            number: self.packets,
-            time: Timestamp(self.now),
-            octets: &octets,
-            original_length: octets.len(),
-            checksum_ready: true,
-            offloaded: false,
-        };
-        let mut own = Vec::new();
-        match self.gate.packet(&arriving, &mut self.told, &mut own) {
-            Fate::Accept | Fate::Bypass => self.arrive(&octets),
-            Fate::Replace(octets) => self.arrive(&octets),
-            Fate::Drop => {}
-        }
-        own.iter().for_each(|octets| self.arrive(octets));
-    }
-
-    fn tick(&mut self, time: Duration) {
-        self.now += i64::try_from(time.as_nanos()).unwrap();
-        let mut own = Vec::new();
-        self.gate.tick(Timestamp(self.now), &mut self.told, &mut own);
-        own.iter().for_each(|octets| self.arrive(octets));
-    }
-
-    /// What a host makes of a packet: what it has got already it drops.
-    fn arrive(&mut self, octets: &[u8]) {
-        let Network::Ip(ip) = decode(LinkType::RawIp, octets).network else { panic!("no packet") };
-        let Transport::Tcp(segment) = ip.transport() else { panic!("no segment") };
-        self.resets += usize::from(segment.flags.contains(TcpFlags::RST));
-        let (direction, first) = match segment.destination_port {
-            25 => (Direction::Up, CLIENT_FIRST),
-            _ => (Direction::Down, SERVER_FIRST),
-        };
-        let (offset, payload): Payload = (segment.sequence.0.wrapping_sub(first + 1), segment.payload.to_vec());
-        let got = &mut self.got[direction.index()];
-        let known = got.len().saturating_sub(offset as usize);
-        assert!(payload.is_empty() || offset as usize <= got.len(), "a hole at {offset}");
-        if let Some(new) = payload.get(known..).filter(|new| !new.is_empty()) {
-            got.extend(new);
-            if direction == Direction::Up {
-                self.at_server.push(payload);
-            }
-        }
-    }
-
-    /// The client sends a part of its stream.
-    fn client(&mut self, stream: &[u8], from: usize, to: usize) {
-        let acknowledged = SERVER_FIRST + 1 + self.got[1].len() as u32;
-        let sequence = CLIENT_FIRST + 1 + from as u32;
-        self.packet(Direction::Up, TcpFlags::ACK | TcpFlags::PSH, sequence, acknowledged, &[], &stream[from..to]);
-    }
-
-    /// The server says something.
-    fn server(&mut self, said: &mut Vec<u8>, text: &[u8]) {
-        let sequence = SERVER_FIRST + 1 + said.len() as u32;
-        said.extend(text);
-        let acknowledged = CLIENT_FIRST + 1 + self.got[0].len() as u32;
-        self.packet(Direction::Down, TcpFlags::ACK | TcpFlags::PSH, sequence, acknowledged, &[], text);
-    }
+/// A connection whose server gets one command at a time.
+fn serialised() -> Line {
+    Line::new("", Settings::default(), serialising())
 }
 
 fn serialising() -> GateSettings {
@@ -291,7 +127,7 @@ fn however_a_client_cuts_what_it_pipelines_one_command_comes_at_a_time() {
     let mut commands = 0;
     for seed in 0..300 {
         let mut chance = Chance::new(seed);
-        let mut line = Line::serialised();
+        let mut line = serialised();
         let (text, stops) = talk(&mut chance);
         let mut server = Server::new(&mut line);
         let most = [1, 7, 60, 600, 1_460][chance.below(5) as usize];
@@ -323,7 +159,7 @@ fn however_a_client_cuts_what_it_pipelines_one_command_comes_at_a_time() {
         }
         assert_eq!(line.got[0], text, "seed {seed}");
         assert_eq!(line.got[1], server.said, "seed {seed}");
-        assert!(line.told.0.is_empty(), "{:?}", line.told.0);
+        assert!(line.told.actions.is_empty(), "{:?}", line.told.actions);
         assert!(line.gate.statistics().reconcile());
         commands += server.commands;
     }
@@ -335,7 +171,7 @@ fn without_the_mode_and_in_a_gate_that_observes_what_is_pipelined_passes_as_it_c
     let observing = GateSettings { mode: Mode::Observe, ..serialising() };
     let plain = GateSettings { serialise: Vec::new(), ..serialising() };
     for settings in [observing, plain] {
-        let mut line = Line::new(Settings::default(), settings);
+        let mut line = Line::new("", Settings::default(), settings);
         let mut said = Vec::new();
         line.server(&mut said, b"220 mx\r\n");
         line.client(b"EHLO a\r\nNOOP\r\nQUIT\r\n", 0, 20);
@@ -349,7 +185,7 @@ fn what_waits_for_an_answer_that_does_not_come_leaves_together_or_the_connection
     for (failure, together) in [(Failure::Open, true), (Failure::Closed, false)] {
         let mut settings = Settings::default();
         settings.engine.serialise_time = Duration::from_secs(5);
-        let mut line = Line::new(settings, GateSettings { on_failure: failure, ..serialising() });
+        let mut line = Line::new("", settings, GateSettings { on_failure: failure, ..serialising() });
         let mut said = Vec::new();
         line.server(&mut said, b"220 mx\r\n");
         line.client(b"EHLO a\r\nNOOP\r\nQUIT\r\n", 0, 20);
@@ -360,7 +196,7 @@ fn what_waits_for_an_answer_that_does_not_come_leaves_together_or_the_connection
         if !together {
             told.push(GateAction::Reset);
         }
-        assert_eq!(line.told.0, told);
+        assert_eq!(line.told.actions, told);
         assert_eq!(line.at_server.len(), if together { 2 } else { 1 });
         assert_eq!(line.resets > 0, !together);
         assert_eq!(line.gate.engine_statistics().met(Bound::SerialiseTime), 1);
@@ -369,7 +205,7 @@ fn what_waits_for_an_answer_that_does_not_come_leaves_together_or_the_connection
 
 #[test]
 fn a_server_that_has_said_its_last_word_gets_what_was_kept_back() {
-    let mut line = Line::serialised();
+    let mut line = serialised();
     let mut said = Vec::new();
     line.server(&mut said, b"220 mx\r\n");
     line.client(b"EHLO a\r\nNOOP\r\nQUIT\r\n", 0, 20);
@@ -382,7 +218,7 @@ fn a_server_that_has_said_its_last_word_gets_what_was_kept_back() {
 fn a_client_is_told_a_window_that_bounds_what_is_kept() {
     let mut settings = Settings::default();
     settings.engine.hold_octets = 1 << 10;
-    let mut line = Line::new(settings, serialising());
+    let mut line = Line::new("", settings, serialising());
     let mut said = Vec::new();
     line.server(&mut said, b"220 mx\r\n");
     let text = b"NOOP\r\n".repeat(60_000);

@@ -138,7 +138,7 @@ bounds! {
         "such segments of all flows together";
         "`packet.tcp_checksum`: the segment counts as dropped by its receiver";
     HoldTime "hold-time" Time 1..=86_400_000 engine.hold_time;
-        "until octets that a gate holds for an answer are let go, unread, or their flow is reset";
+        "until octets that a gate holds for an answer or for a rule are let go, unread, or their flow is reset";
         "`hold_timeout`" judged;
     HoldBytes "hold-bytes" Octets 1_024..=1_073_741_824 engine.hold_octets;
         "held by a gate for an answer, per direction of a flow";

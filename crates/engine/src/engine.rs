@@ -555,7 +555,7 @@ impl Engine {
         output: &mut dyn Output,
         what: impl FnOnce(&mut Dialogue, &Program, &mut Scratch, &mut Judge<'_>),
     ) {
-        let Tracked { flow, inspection: Inspection::Dialogue(conversation), gate, .. } = tracked else { return };
+        let Tracked { flow, inspection: Inspection::Dialogue(conversation), gate, holds, .. } = tracked else { return };
         let carries_edits = gate.as_ref().is_some_and(|gate| gate.is_edited());
         let Some(protocol) = flow.protocol else { return };
         // What is stopped goes nowhere, and what is freed nobody looks at.
@@ -577,6 +577,7 @@ impl Engine {
             policies: &rules.policies,
             applicable,
             scans,
+            holds,
             memory,
             decisions,
             statistics,

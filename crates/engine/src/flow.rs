@@ -10,7 +10,7 @@ use portcullis_stream::{FlowId, FlowKey, Protocol};
 use portcullis_wire::Timestamp;
 
 use crate::doubtful::Doubtful;
-use crate::gate::GateFlow;
+use crate::gate::{GateFlow, RuleHold};
 use crate::rules::Rules;
 
 /// A flow, as outputs see it.
@@ -117,6 +117,8 @@ pub(crate) struct Tracked {
     pub(crate) doubtful: Vec<Doubtful>,
     /// What a gate does about it.
     pub(crate) gate: Option<Box<GateFlow>>,
+    /// What rules hold of it.
+    pub(crate) holds: Vec<RuleHold>,
     /// What it counts for in the account of what conversations hold.
     pub(crate) charged: usize,
 }

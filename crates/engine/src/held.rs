@@ -32,8 +32,14 @@ impl Engine {
             alerts: 0,
             edits: Vec::new(),
         };
-        let mut tracked =
-            Box::new(Tracked { flow, inspection: Inspection::None, doubtful: Vec::new(), gate: None, charged: 0 });
+        let mut tracked = Box::new(Tracked {
+            flow,
+            inspection: Inspection::None,
+            doubtful: Vec::new(),
+            gate: None,
+            holds: Vec::new(),
+            charged: 0,
+        });
         match protocol {
             Some(protocol) => self.inspect(&mut tracked, protocol, statistics.start),
             None if self.settings.recognise && key.protocol == Protocol::Tcp && !statistics.midstream => {

@@ -13,6 +13,7 @@ use portcullis_wire::Timestamp;
 use crate::blocks::Blocks;
 use crate::bounds::Bound;
 use crate::flow::{Connection, Flow, StreamEdit, Verdict};
+use crate::gate::RuleHold;
 use crate::output::{EditOutcome, Explained, Judgement, Output, PacketInfo};
 use crate::statistics::Statistics;
 
@@ -26,6 +27,8 @@ pub(crate) struct Judge<'a> {
     pub(crate) policies: &'a PolicySet,
     pub(crate) applicable: &'a Applicable,
     pub(crate) scans: &'a mut Scans,
+    /// What rules hold of the flow.
+    pub(crate) holds: &'a mut Vec<RuleHold>,
     pub(crate) memory: &'a mut Memory,
     pub(crate) decisions: &'a mut Vec<Decision>,
     pub(crate) statistics: &'a mut Statistics,
@@ -50,13 +53,21 @@ impl EventSink for Judge<'_> {
         if self.output.wants(self.flow, event.id) {
             self.output.event(self.flow, &self.packet, event);
         }
+        let held = self.holds.len();
         if self.policies.reads(self.protocol, event.id) {
             self.judge(event);
         }
+        // What this event has begun ends with another.
+        let mut number = 0;
+        self.holds.retain(|hold| {
+            number += 1;
+            number > held || hold.until != event.id || hold.direction != event.direction
+        });
     }
 
     fn wants(&self, event: EventId) -> bool {
-        self.output.wants(self.flow, event) || self.policies.reads(self.protocol, event)
+        let ends_hold = || self.holds.iter().any(|hold| hold.until == event);
+        self.output.wants(self.flow, event) || self.policies.reads(self.protocol, event) || ends_hold()
     }
 
     fn puts_right(&mut self) -> bool {
@@ -154,6 +165,7 @@ impl Judge<'_> {
             }
             Action::Edit(splices) => return self.edit(splices, event),
             Action::EditStream(change) => return self.change_stream(change, event),
+            Action::Hold { until, max } => return self.hold(*until, *max, event),
             Action::Bypass => Verdict::Bypass,
             Action::Drop => Verdict::Drop,
             Action::Reset => Verdict::Reset,
@@ -162,6 +174,17 @@ impl Judge<'_> {
         if self.flow.verdict == Verdict::Accept {
             self.statistics.dropped_flows += u64::from(verdict.stops());
             self.flow.verdict = verdict;
+        }
+    }
+
+    /// Begins to hold what an event begins, unless that is held already.
+    fn hold(&mut self, until: EventId, max: u32, event: &Event<'_>) {
+        let Event { direction, offset, .. } = *event;
+        let holds = &mut *self.holds;
+        // Rules with the same end hold as much together as the one that began first.
+        let held = |hold: &RuleHold| hold.direction == direction && hold.until == until && hold.max == max;
+        if self.carries_edits && !holds.iter().any(held) {
+            holds.push(RuleHold { direction, offset, until, max, since: self.packet.time });
         }
     }
 

@@ -41,8 +41,12 @@ pub enum GateAction {
     Refused,
     /// Both sides were told that the connection is broken.
     Reset,
-    /// Octets waited too long for an answer that decides what they are.
+    /// Octets waited too long for an answer that decides what they are, or for the event until which a rule holds them.
     HoldTimeout,
+    /// A rule has held more octets than it may.
+    HoldOverrun,
+    /// What a rule held was let go, because the event that it waited for could not come any more.
+    HoldInVain,
     /// Commands waited too long for the answer to the one before.
     SerialiseTimeout,
     /// An edit that a rule has decided on could not be made.
@@ -59,6 +63,8 @@ impl GateAction {
             GateAction::Refused => "refused",
             GateAction::Reset => "reset",
             GateAction::HoldTimeout => "hold_timeout",
+            GateAction::HoldOverrun => "hold_overrun",
+            GateAction::HoldInVain => "hold_in_vain",
             GateAction::SerialiseTimeout => "serialise_timeout",
             GateAction::EditFailed => "edit_failed",
             GateAction::EditMemory => "edit_memory",

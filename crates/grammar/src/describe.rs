@@ -198,6 +198,7 @@ mod tests {
             refusal: None,
             writable: Vec::new(),
             canonical: Vec::new(),
+            follows: Vec::new(),
             name: "smtp".into(),
             events: vec![
                 event("command", EventKind::Record, command, vec![StateId(0)]),

@@ -69,6 +69,7 @@ codes! {
     C21 "Construct without effect."
     C22 "Example that does not give what it says."
     C23 "Anomaly without a canonical form."
+    C24 "Hold that does not come to its end."
 }
 
 impl Code {

@@ -179,6 +179,9 @@ pub struct ProtocolScheme {
     pub writable: Vec<Writable>,
     /// How anomalies are put right, by [`AnomalyId`]; those beyond its end cannot be.
     pub canonical: Vec<Vec<Canonical>>,
+    /// By [`EventId`], of records and streams: what the same side can still bring about behind it, before the other side has
+    /// to speak. Nothing of those beyond its end.
+    pub follows: Vec<Vec<EventId>>,
 }
 
 /// How a protocol says no to its client: by one line that begins with a code of three digits.
@@ -277,6 +280,17 @@ impl ProtocolScheme {
     pub fn event(&self, name: &str) -> Option<(EventId, &EventType)> {
         let index = self.events.iter().position(|event| event.name == name)?;
         Some((EventId(u16::try_from(index).ok()?), self.events.get(index)?))
+    }
+
+    /// Whether an event can come behind another of the same side while the other side says nothing.
+    pub fn can_follow(&self, event: EventId, later: EventId) -> bool {
+        self.follows.get(usize::from(event.0)).is_some_and(|behind| behind.contains(&later))
+    }
+
+    /// The beginning of the stream that an event is the end of.
+    pub fn stream_start(&self, end: EventId) -> Option<(EventId, &EventType)> {
+        let event = self.events.get(usize::from(end.0)).filter(|event| event.kind == EventKind::StreamEnd)?;
+        self.event(&format!("{}.start", event.name))
     }
 
     /// The state of a name.

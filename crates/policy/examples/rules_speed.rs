@@ -48,6 +48,7 @@ fn scheme() -> Arc<ProtocolScheme> {
         refusal: None,
         writable: Vec::new(),
         canonical: Vec::new(),
+        follows: Vec::new(),
     })
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use portcullis_lang::EventId;
+
 /// How bad what an alert tells is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
@@ -120,6 +122,13 @@ pub enum Action {
         address: IpAddr,
         /// For how many nanoseconds.
         time: i64,
+    },
+    /// Keep octets of the event's side back, from the beginning of its record or stream on.
+    Hold {
+        /// The event of the same flow that ends it.
+        until: EventId,
+        /// How many octets at most.
+        max: u32,
     },
     /// Change the record of the event; offsets are from its first octet.
     Edit(Vec<Splice>),
@@ -249,6 +258,7 @@ impl Action {
             Action::Refuse { .. } => "refuse",
             Action::Bypass => "bypass",
             Action::Block { .. } => "block",
+            Action::Hold { .. } => "hold",
             Action::Edit(_) | Action::EditStream(_) => "edit",
             Action::EditRefused(_) => "edit_refused",
         }

@@ -33,6 +33,7 @@
 //!     refusal: None,
 //!     writable: Vec::new(),
 //!     canonical: Vec::new(),
+//!     follows: Vec::new(),
 //! });
 //!
 //! let mut sources = Sources::new();
@@ -73,6 +74,7 @@ mod elements;
 mod events;
 mod fields;
 mod fixes;
+mod holds;
 mod index;
 mod inserts;
 mod limits;
@@ -93,8 +95,8 @@ pub use decision::{Action, Decision, FlowEnd, RuleId, RuleInfo, Severity, Splice
 pub use demand::{Demand, EventDemand};
 pub use limits::{
     MAX_ABOUT, MAX_ALERT_TEXT, MAX_ALERT_VALUE, MAX_BLOCK_TIME, MAX_COUNTED_KEYS, MAX_COUNTED_TIMES, MAX_EDIT_BYTES,
-    MAX_EDITS, MAX_ENTRY_BYTES, MAX_KEY_BYTES, MAX_LIST_BYTES, MAX_LIST_ENTRIES, MAX_NETWORKS, MAX_POLICIES,
-    MAX_REFUSAL, MAX_RULES, MAX_STEM_BYTES, MAX_STREAM_EXPRESSION_BYTES, MAX_STREAM_EXPRESSIONS_BYTES,
+    MAX_EDITS, MAX_ENTRY_BYTES, MAX_HOLD, MAX_HOLDS, MAX_KEY_BYTES, MAX_LIST_BYTES, MAX_LIST_ENTRIES, MAX_NETWORKS,
+    MAX_POLICIES, MAX_REFUSAL, MAX_RULES, MAX_STEM_BYTES, MAX_STREAM_EXPRESSION_BYTES, MAX_STREAM_EXPRESSIONS_BYTES,
     MAX_STREAM_PATTERNS, MAX_TEST_STEPS, MAX_THRESHOLD, MAX_THRESHOLD_WINDOW, MAX_TRIGGERS,
 };
 pub use lists::{ListLoader, ListRequest, no_files};

@@ -78,3 +78,9 @@ pub const MAX_STREAM_EXPRESSIONS_BYTES: usize = 4 << 20;
 
 /// Most patterns that rules look for in one stream.
 pub const MAX_STREAM_PATTERNS: usize = 16_384;
+
+/// Most octets of `hold ... max SIZE`: a gate acknowledges what it keeps back, and lets it go at once when it is judged.
+pub const MAX_HOLD: u32 = 512 << 10;
+
+/// Most holds of the rules on one protocol.
+pub const MAX_HOLDS: usize = 32;

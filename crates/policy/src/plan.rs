@@ -11,6 +11,7 @@ use crate::answers::Block;
 use crate::decision::{Action, Decision, RuleId, RuleInfo, Severity};
 use crate::demand::{Demand, reads, reads_connection_alone, reads_found};
 use crate::edits::{Changes, Edit, Edited};
+use crate::holds::Hold;
 use crate::index::{self, FieldIndex, Hits};
 use crate::memory::{Memory, Threshold};
 use crate::streams::{Hit, Scan, Scans, StreamCost, StreamPatterns, StreamPlan};
@@ -96,6 +97,7 @@ pub(crate) struct Actions {
     /// What ends the reading.
     pub(crate) verdict: Option<Action>,
     pub(crate) block: Option<Block>,
+    pub(crate) hold: Option<Hold>,
     pub(crate) edits: Vec<Edit>,
     pub(crate) observe: bool,
 }
@@ -266,9 +268,16 @@ impl PolicySet {
         plan.is_some_and(|plan| plan.events.iter().flat_map(|event| &event.rules).any(PlannedRule::edits))
     }
 
-    /// Whether any rule changes records at all.
+    /// The most octets that a rule on a protocol holds back; `None` if none does.
+    pub fn most_held(&self, protocol: ProtocolId) -> Option<u32> {
+        let plan = self.protocols.get(usize::from(protocol.0))?;
+        plan.events.iter().flat_map(|event| &event.rules).filter_map(PlannedRule::holds).map(|hold| hold.max).max()
+    }
+
+    /// Whether any rule changes records or holds octets at all.
     pub fn has_edits(&self) -> bool {
-        (0..).map(ProtocolId).take(self.protocols.len()).any(|protocol| self.edits(protocol))
+        let changes = |protocol| self.edits(protocol) || self.most_held(protocol).is_some();
+        (0..).map(ProtocolId).take(self.protocols.len()).any(changes)
     }
 
     /// Adds what the rules decide about an event, in the order in which they are read.
@@ -405,6 +414,10 @@ impl PlannedRule {
     fn edits(&self) -> bool {
         !self.actions.edits.is_empty() && !self.actions.observe
     }
+
+    fn holds(&self) -> Option<Hold> {
+        self.actions.hold.filter(|_| !self.actions.observe)
+    }
 }
 
 impl EventPlan {
@@ -481,7 +494,7 @@ impl PlannedRule {
             return Outcome::Fails;
         }
         let Judging { memory, decisions, .. } = judging;
-        let Actions { after, alert, logs, verdict, block, edits, observe } = &self.actions;
+        let Actions { after, alert, logs, verdict, block, hold, edits, observe } = &self.actions;
         let mut decide = |action| {
             decisions.push(Decision { rule: Arc::clone(&self.info), action, observe: *observe });
         };
@@ -501,6 +514,9 @@ impl PlannedRule {
             }
             if let Some(action) = block.as_ref().and_then(|block| block.action(&host)) {
                 decide(action);
+            }
+            if let Some(Hold { until, max }) = *hold {
+                decide(Action::Hold { until, max });
             }
         }
         if !edits.is_empty() {
@@ -584,6 +600,13 @@ impl Planner {
     pub(crate) fn next_threshold(&mut self) -> u32 {
         self.thresholds = self.thresholds.saturating_add(1);
         self.thresholds
+    }
+
+    /// How many rules on a protocol hold.
+    pub(crate) fn holds(&self, protocol: ProtocolId) -> usize {
+        let plan = self.set.protocols.get(usize::from(protocol.0));
+        let rules = plan.into_iter().flat_map(|plan| &plan.events).flat_map(|event| &event.rules);
+        rules.filter(|rule| rule.actions.hold.is_some()).count()
     }
 
     pub(crate) fn add_policy(&mut self, name: Arc<str>) {

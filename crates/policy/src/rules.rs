@@ -15,7 +15,8 @@ use crate::demand;
 use crate::edits;
 use crate::events::{self, Protocol};
 use crate::fields;
-use crate::limits::MAX_STREAM_EXPRESSION_BYTES;
+use crate::holds;
+use crate::limits::{MAX_HOLDS, MAX_STREAM_EXPRESSION_BYTES};
 use crate::memory::Threshold;
 use crate::names::{NamedSets, RuleNames};
 use crate::plan::{Actions, Alert, Planner, RuleOnEvent};
@@ -45,10 +46,22 @@ pub(crate) fn compile<'t>(
     diagnostics: &mut Diagnostics,
 ) {
     shape(rule, diagnostics);
+    if let Some(hold) = rule.hold.as_ref().filter(|_| planner.holds(context.protocol.id) >= MAX_HOLDS) {
+        let title = format!("there are more than {MAX_HOLDS} holds of {}", context.protocol.scheme.name);
+        diagnostics.push(Diagnostic::error(Code::S5, title).primary(hold.span, "one too many"));
+        return;
+    }
     let mut events: Vec<(EventId, &EventType, &'t Trigger)> = Vec::new();
     for trigger in &rule.triggers {
         let Some((id, event)) = events::event(&trigger.event, context.protocol, context.schemes, diagnostics) else {
             continue;
+        };
+        let held =
+            rule.hold.as_ref().map(|_| holds::begin(&trigger.event, (id, event), context.protocol.scheme, diagnostics));
+        let (id, event) = match held {
+            Some(None) => continue,
+            Some(Some(begin)) => begin,
+            None => (id, event),
         };
         if let Some((_, _, first)) = events.iter().find(|(known, _, _)| *known == id) {
             diagnostics.push(
@@ -93,7 +106,7 @@ fn shape(rule: &RuleItem, diagnostics: &mut Diagnostics) {
                 .help("say what it judges, for example `on smtp.command`"),
         );
     }
-    let decides = rule.verdict.is_some() || rule.block.is_some() || !rule.edits.is_empty();
+    let decides = rule.verdict.is_some() || rule.block.is_some() || rule.hold.is_some() || !rule.edits.is_empty();
     if rule.alert.is_none() && rule.logs.is_empty() && !decides {
         diagnostics.push(
             Diagnostic::error(Code::C21, format!("rule `{}` does nothing", rule.name))
@@ -211,6 +224,11 @@ fn on_event(
     if let Some(block) = &rule.block {
         actions.block = answers::block(block, diagnostics);
         sound &= actions.block.is_some();
+    }
+    if let Some(clause) = &rule.hold {
+        let from = (id, &trigger.event);
+        actions.hold = holds::compile(clause, from, context.protocol, context.schemes, diagnostics);
+        sound &= actions.hold.is_some();
     }
     for clause in &rule.edits {
         match edits::compile(clause, id, &names, &facts, diagnostics) {

@@ -7,7 +7,7 @@ mod tree;
 
 pub use parser::parse;
 pub use tree::{
-    AlertClause, BlockClause, EditClause, EditKind, Expectation, ExpectationKind, InsertSpot, Item, ListItem,
-    ListSource, NetworkEntry, NetworkItem, PolicyFile, PolicyItem, RuleItem, TestItem, TestStep, Threshold, Trigger,
-    VerdictClause,
+    AlertClause, BlockClause, EditClause, EditKind, Expectation, ExpectationKind, HoldClause, InsertSpot, Item,
+    ListItem, ListSource, NetworkEntry, NetworkItem, PolicyFile, PolicyItem, RuleItem, TestItem, TestStep, Threshold,
+    Trigger, VerdictClause,
 };

@@ -157,7 +157,6 @@ fn what_is_not_supported_yet() {
     default drop
     rule one id 1 {
         on      smtp.command
-        hold    smtp.command until smtp.reply max 8 KB
         extract
         set     flow.seen = 1
         count   seen
@@ -171,7 +170,7 @@ policy edge for ip {
     rule mail { on flow.start when server.port in (25, 587)   pass }
 }
 "#;
-    says("not_supported", &[Code::S6; 8], all);
+    says("not_supported", &[Code::S6; 7], all);
 }
 
 #[test]
@@ -357,4 +356,34 @@ fn what_streams_cannot_be_asked() {
         "        on smtp.content\n        when matches /a.{60}b.{60}c/\n        drop",
     );
     rule_says("position_of_record", &[Code::C1], "        on smtp.command\n        log \"{position}\"");
+}
+
+#[test]
+fn holds_that_do_not_come_to_their_end() {
+    rule_says("hold_until_answer", &[Code::C24], "hold smtp.content until smtp.reply max 8 KB");
+    rule_says("hold_of_anomaly", &[Code::C24], "hold smtp.bare_lf until smtp.content max 8 KB");
+    rule_says("hold_until_anomaly", &[Code::C24], "hold smtp.content until smtp.bare_lf max 8 KB");
+    rule_says("hold_of_record", &[Code::C24], "hold smtp.command when verb == MAIL until smtp.content max 8 KB");
+}
+
+#[test]
+fn holds_without_what_they_need() {
+    rule_says("hold_without_max", &[Code::S1], "hold smtp.content until smtp.content");
+    rule_says("hold_too_much", &[Code::S3], "hold smtp.content until smtp.content max 1 MB");
+    rule_says("hold_unknown_event", &[Code::C17], "hold smtp.content until smtp.contend max 8 KB");
+    rule_says("hold_of_other_protocol", &[Code::C17], "hold smtp.content until dns.query max 8 KB");
+    rule_says("hold_and_on", &[Code::S7], "hold smtp.content until smtp.content max 8 KB\non smtp.command");
+    rule_says("on_and_hold", &[Code::S7], "on smtp.command\nhold smtp.content until smtp.content max 8 KB");
+}
+
+#[test]
+fn too_many_holds() {
+    let rule = |number: usize| {
+        format!("    rule r{number} id {} {{ hold smtp.content until smtp.content max {number} }}\n", number + 1)
+    };
+    let rules = |count: usize| (1..=count).map(rule).collect::<String>();
+    let policy = |count| format!("policy p for smtp {{\n{}}}\n", rules(count));
+    assert!(compile(&policy(32)).1.is_ok());
+    let found = compile(&policy(33)).1.expect_err("one too many");
+    assert_eq!(found.sorted().iter().map(|diagnostic| diagnostic.code).collect::<Vec<_>>(), [Code::S5]);
 }

@@ -38,7 +38,7 @@ macro_rules! pages {
 
 /// The page of each code.
 const PAGES: &[(Code, &str)] = pages! {
-    S1 S2 S3 S4 S5 S6 S7 S8 C1 C2 C3 C4 C5 C6 C7 C8 C9 C10 C11 C12 C13 C14 C15 C16 C17 C18 C19 C20 C21 C22 C23
+    S1 S2 S3 S4 S5 S6 S7 S8 C1 C2 C3 C4 C5 C6 C7 C8 C9 C10 C11 C12 C13 C14 C15 C16 C17 C18 C19 C20 C21 C22 C23 C24
 };
 
 /// The shipped grammar of this name.

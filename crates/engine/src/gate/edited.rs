@@ -22,6 +22,9 @@ use crate::output::{Deed, GateAction, Output, PacketInfo};
 /// Most connections whose beginnings are remembered until they are inspected: those of the last seconds.
 const MOST_BEGINNINGS: usize = 65_536;
 
+/// How much a side may send beyond what a rule holds, so that the bound of a hold is met and not its sender's window.
+const BEYOND_HOLD: usize = 128 << 10;
+
 /// What both sides have said at the beginnings of connections.
 #[derive(Debug, Default)]
 pub(crate) struct Beginnings {
@@ -75,7 +78,11 @@ impl Engine {
             return None;
         }
         let Inspection::Dialogue(conversation) = &tracked.inspection else { return None };
-        let edits = conversation.rules.policies.edits(tracked.flow.protocol?);
+        let policies = &conversation.rules.policies;
+        let protocol = tracked.flow.protocol?;
+        let most_held = policies.most_held(protocol);
+        // What is to be held has to be there from its first octet, even where its record comes in pieces.
+        let edits = policies.edits(protocol) || most_held.is_some();
         let pace = self.pace_of(tracked);
         if !edits && pace.is_none() {
             return None;
@@ -85,7 +92,12 @@ impl Engine {
         let limits = EditLimits { inserted: limits.held, ..limits };
         let settings = EditSettings { mtu: self.edit_mtu, limits, ..EditSettings::default() };
         self.has_edited = true;
-        Some(Box::new(GateFlow::edited(Editor::new(client, server, settings), edits, pace)))
+        let mut editor = Editor::new(client, server, settings);
+        if let Some(most) = most_held {
+            let room = (most as usize).saturating_add(BEYOND_HOLD);
+            Direction::BOTH.into_iter().for_each(|direction| editor.allow_ahead(direction, room));
+        }
+        Some(Box::new(GateFlow::edited(editor, edits, pace)))
     }
 
     /// Whether a gate has begun something in a flow that it has to go on with, even if it only observes by now.
@@ -157,6 +169,12 @@ impl Gate {
         {
             return Some(self.drop_normalised(reason));
         }
+        self.end_holds(flow, packet, output, send);
+        if self.engine.tracked_mut(flow)?.gate.as_ref()?.editor.is_none() {
+            // It was reset just now, and the gate answers for both sides.
+            self.statistics.refused += 1;
+            return Some(Fate::Drop);
+        }
         if self.make_edits(flow, packet, output) {
             self.part(flow, Some(normalised), packet, output, send);
             self.statistics.refused += 1;
@@ -196,9 +214,13 @@ impl Gate {
             let back = waiting(tracked, direction).saturating_add(partial);
             offsets[direction.index()].saturating_sub(back)
         });
-        let Tracked { flow: told, inspection, gate: Some(gate), .. } = tracked else { return false };
+        let Tracked { flow: told, inspection, holds, gate: Some(gate), .. } = tracked else { return false };
         let GateFlow { open, editor: Some(editor), pace, .. } = gate.as_mut() else { return false };
         let open = *open;
+        for hold in holds.iter() {
+            let limit = &mut limits[hold.direction.index()];
+            *limit = (*limit).min(hold.offset);
+        }
         if let Some(pace) = pace {
             let [up, _] = &mut limits;
             *up = (*up).min(pace.limit(inspection, editor, offsets[0]));
@@ -235,8 +257,16 @@ impl Gate {
         output: &mut dyn Output,
         send: &mut Vec<Vec<u8>>,
     ) -> Option<bool> {
-        self.engine.tracked_mut(flow)?.gate.as_ref()?.editor.as_ref()?;
+        let tracked = self.engine.tracked_mut(flow)?;
+        let gate = tracked.gate.as_mut().filter(|gate| gate.editor.is_some())?;
+        if tracked.flow.verdict.stops() {
+            // What is kept back was judged, and does not leave; time is no reason to.
+            gate.editor = None;
+            gate.listed = false;
+            return Some(false);
+        }
         self.hurry(flow, now, output, send);
+        self.end_holds(flow, &PacketInfo::of_time(now), output, send);
         if self.make_edits(flow, &PacketInfo::of_time(now), output) {
             self.part(flow, None, &PacketInfo::of_time(now), output, send);
             return Some(true);

@@ -15,11 +15,13 @@
 //! | `hold` | octets that wait for an answer |
 //! | `carry` | carrying out what rules have decided |
 //! | `edited` | connections that rules may edit |
+//! | `held_back` | what rules hold until it can be judged |
 //! | `pace` | connections whose server gets one record at a time |
 //! | `statistics` | what became of every packet |
 
 mod carry;
 mod edited;
+mod held_back;
 mod hold;
 mod pace;
 mod passage;
@@ -43,6 +45,7 @@ use crate::output::{Deed, Explained, Output, PacketInfo};
 use crate::statistics::Statistics;
 pub(crate) use carry::GateFlow;
 pub(crate) use edited::Beginnings;
+pub(crate) use held_back::RuleHold;
 pub use passage::Arriving;
 use passage::Passage;
 pub use settings::{Failure, GateSettings, Mode};

@@ -24,6 +24,11 @@ impl Dialogue {
         self.status == Status::Talking && (side.stalled || (side.cursor.is_some() && self.unanswered(direction) > 0))
     }
 
+    /// Whether the machine is where a side waits for an answer of the other.
+    pub fn awaits_answer(&self, program: &Program, direction: Direction) -> bool {
+        self.status == Status::Talking && self.core_waits(program, direction)
+    }
+
     /// Whether a side is in the middle of a stream that the machine has come to.
     pub fn is_flowing(&self, direction: Direction) -> bool {
         let side = self.side(direction);

@@ -14,6 +14,7 @@ mod examples;
 mod fields;
 mod first;
 mod flow;
+mod follows;
 mod lists;
 mod machine;
 mod names;
@@ -59,6 +60,7 @@ pub(crate) fn lower(file: &tree::File, diagnostics: &mut Diagnostics) -> Option<
     let refusal = lowering.refusal(&events, &machine);
     let writable = lowering.writable(&events, &streams);
     let canonical = lowering.canonical(&events, &streams);
+    let follows = follows::follows(&machine, &streams, channels.iter().map(|channel| &channel.model), &events);
     if lowering.diagnostics.has_errors() {
         return None;
     }
@@ -75,6 +77,7 @@ pub(crate) fn lower(file: &tree::File, diagnostics: &mut Diagnostics) -> Option<
         refusal,
         writable,
         canonical,
+        follows,
     };
     Some(Protocol {
         name,

@@ -6,10 +6,12 @@ use portcullis_lang::{
 };
 
 use super::tree::{
-    AlertClause, BlockClause, EditClause, EditKind, InsertSpot, RuleItem, Threshold, Trigger, VerdictClause,
+    AlertClause, BlockClause, EditClause, EditKind, HoldClause, InsertSpot, RuleItem, Threshold, Trigger, VerdictClause,
 };
 use crate::Severity;
-use crate::limits::{MAX_ABOUT, MAX_BLOCK_TIME, MAX_EDITS, MAX_THRESHOLD, MAX_THRESHOLD_WINDOW, MAX_TRIGGERS};
+use crate::limits::{
+    MAX_ABOUT, MAX_BLOCK_TIME, MAX_EDITS, MAX_HOLD, MAX_THRESHOLD, MAX_THRESHOLD_WINDOW, MAX_TRIGGERS,
+};
 
 /// The words that begin a clause, those that are refused included.
 const CLAUSES: [&str; 24] = [
@@ -18,8 +20,7 @@ const CLAUSES: [&str; 24] = [
 ];
 
 /// The clauses that are refused, and what can be written instead.
-const REFUSED: [(&str, &str); 6] = [
-    ("hold", "what cannot be judged yet is held until it can; that needs no clause"),
+const REFUSED: [(&str, &str); 5] = [
     ("extract", "an alert can show fields of the event: `alert low \"text {field}\"`"),
     ("capture", "an alert tells the flow, and the packets are in the capture that was read"),
     (
@@ -49,6 +50,7 @@ pub(super) fn rule(parser: &mut Parser<'_>) -> Parsed<RuleItem> {
         verdict: None,
         refusal: None,
         block: None,
+        hold: None,
         edits: Vec::new(),
         observe: None,
         about: Vec::new(),
@@ -132,9 +134,32 @@ fn clause(parser: &mut Parser<'_>, rule: &mut RuleItem) -> Parsed<()> {
     match word.as_deref() {
         Some("on") => {
             let before = rule.triggers.first().map(|trigger| trigger.event.span);
+            if let Some(hold) = &rule.hold {
+                let first = hold.span;
+                return Err(parser.report(
+                    Diagnostic::error(Code::S7, "a rule that holds has no other event")
+                        .primary(start, "")
+                        .secondary(first, "it holds here")
+                        .help("judge in rules of their own"),
+                ));
+            }
             once(parser, "on", before, start)?;
             parser.advance();
             triggers(parser, rule)
+        }
+        Some("hold") => {
+            let before = rule.triggers.first().map(|trigger| trigger.event.span);
+            if let Some(first) = before.filter(|_| rule.hold.is_none()) {
+                return Err(parser.report(
+                    Diagnostic::error(Code::S7, "a rule that holds has no other event")
+                        .primary(start, "")
+                        .secondary(first, "on this one already")
+                        .help("`hold EVENT when TEST until EVENT max SIZE` stands where `on` would; judge in rules of their own"),
+                ));
+            }
+            once(parser, "hold", before, start)?;
+            parser.advance();
+            hold(parser, rule, start)
         }
         Some("when") => {
             let before = rule.when.as_ref().map(|when| when.span);
@@ -245,10 +270,44 @@ fn unknown_clause(parser: &mut Parser<'_>, word: Option<&str>) -> Reported {
     let diagnostic = parser
         .unexpected_here("a clause of the rule, or `}`")
         .suggest(word.and_then(|word| suggest(word, known)))
-        .help("the clauses are `on`, `when`, `after`, `alert`, `log`, `mode observe` and `about`, `edit` and `block`, and one of `pass`, `drop`, `reset`, `refuse` and `bypass`");
+        .help("the clauses are `on` or `hold`, `when`, `after`, `alert`, `log`, `mode observe` and `about`, `edit` and `block`, and one of `pass`, `drop`, `reset`, `refuse` and `bypass`");
     let reported = parser.report_at_token(diagnostic);
     parser.advance();
     reported
+}
+
+/// Parses what stands behind `hold`: EVENT [when TEST] until EVENT max SIZE.
+fn hold(parser: &mut Parser<'_>, rule: &mut RuleItem, start: Span) -> Parsed<()> {
+    const SHAPE: &str = "for example `hold smtp.mail until smtp.mail max 256 KB`";
+    let event = parser.path("the name of the event from which on octets are held")?;
+    let when = match parser.eat_word("when") {
+        Some(_) => Some(parser.expression()?),
+        None => None,
+    };
+    parser.expect_word("until", "before the event that ends the hold")?;
+    let until = parser.path("the name of the event that ends the hold")?;
+    if !parser.at_word("max") {
+        let diagnostic = parser.unexpected_here("`max` and a size: what is held has a bound").help(SHAPE);
+        return Err(parser.report_at_token(diagnostic));
+    }
+    parser.advance();
+    let size = parser.operand()?;
+    let most = i64::from(MAX_HOLD);
+    let max = match size.kind {
+        ExpressionKind::Number(number) => u32::try_from(number).ok().filter(|max| (1..=MAX_HOLD).contains(max)),
+        _ => None,
+    };
+    let Some(max) = max else {
+        return Err(parser.report(
+            Diagnostic::error(Code::S3, "this is no size of a hold")
+                .primary(size.span, format!("expected 1 to {most} octets"))
+                .note("a gate acknowledges what it holds, so that its sender goes on, and sends it at once when it is judged")
+                .help(SHAPE),
+        ));
+    };
+    rule.hold = Some(HoldClause { until, max, span: parser.since(start) });
+    rule.triggers.push(Trigger { event, when });
+    Ok(())
 }
 
 fn triggers(parser: &mut Parser<'_>, rule: &mut RuleItem) -> Parsed<()> {

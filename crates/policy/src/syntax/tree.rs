@@ -108,6 +108,8 @@ pub struct RuleItem {
     pub refusal: Option<Text>,
     /// `block client.address for 1 h`
     pub block: Option<BlockClause>,
+    /// `hold EVENT until EVENT max SIZE`; its first event is the rule's trigger.
+    pub hold: Option<HoldClause>,
     /// `edit ...`, each of them.
     pub edits: Vec<EditClause>,
     /// Where `mode observe` stands, if it does.
@@ -177,6 +179,17 @@ pub struct BlockClause {
     pub key: Path,
     /// For how many nanoseconds.
     pub time: u64,
+    /// All of it.
+    pub span: Span,
+}
+
+/// `until EVENT max SIZE` of a hold
+#[derive(Clone, Debug)]
+pub struct HoldClause {
+    /// The event that ends it.
+    pub until: Path,
+    /// How many octets are held at most.
+    pub max: u32,
     /// All of it.
     pub span: Span,
 }

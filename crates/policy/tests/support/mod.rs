@@ -122,6 +122,8 @@ pub(crate) fn smtp() -> Arc<ProtocolScheme> {
             Vec::new(),
             vec![Canonical::Blanks { record: "command".into(), slot: 10, count: 0 }],
         ],
+        // Behind the beginning and each piece of the content come its pieces and its end.
+        follows: vec![vec![], vec![], vec![EventId(3), EventId(4)], vec![EventId(3), EventId(4)], vec![]],
     })
 }
 
@@ -142,6 +144,7 @@ pub(crate) fn dns() -> Arc<ProtocolScheme> {
         refusal: None,
         writable: Vec::new(),
         canonical: Vec::new(),
+        follows: Vec::new(),
     })
 }
 

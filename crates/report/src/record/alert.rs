@@ -81,6 +81,7 @@ impl Serialize for Verdict<'_> {
                 Action::Refuse { .. } => "would_refuse",
                 Action::Bypass => "would_bypass",
                 Action::Block { .. } => "would_block",
+                Action::Hold { .. } => "would_hold",
                 Action::Edit(_) | Action::EditStream(_) => "would_edit",
             };
             match &decision.action {
@@ -90,7 +91,7 @@ impl Serialize for Verdict<'_> {
                     let block = Block { end: end.name(), address, seconds: time / 1_000_000_000 };
                     map.serialize_entry("block", &block)?;
                 }
-                Action::Reset | Action::Bypass | Action::Edit(_) | Action::EditStream(_) => {
+                Action::Reset | Action::Bypass | Action::Hold { .. } | Action::Edit(_) | Action::EditStream(_) => {
                     map.serialize_entry(decision.action.name(), &true)?
                 }
                 _ => {}

@@ -83,6 +83,8 @@ pub(super) struct Course {
     pub(super) edge: u64,
     /// How much its sender may send beyond what was taken over, at most.
     pub(super) ahead: u64,
+    /// How much it may send at least while something of it is kept back.
+    pub(super) at_least: u64,
     /// Since when octets are kept back of which the sender knows nothing.
     pub(super) untold_since: Option<Timestamp>,
 
@@ -127,6 +129,7 @@ impl Course {
             told: offset,
             edge,
             ahead: u64::MAX,
+            at_least: RECORD,
             untold_since: None,
             map: Map::new(offset),
             record: VecDeque::new(),
@@ -340,7 +343,7 @@ impl Course {
         let taken = self.produced().saturating_add(self.pending_inserted as u64);
         let room = most.saturating_sub(taken);
         // A record must be able to come to its end, however small the receiver's window is.
-        let room = if self.held.is_empty() { room } else { room.max(RECORD) };
+        let room = if self.held.is_empty() { room } else { room.max(self.at_least) };
         let room = room.min(limits.promised() as u64).min(self.ahead);
         self.edge.max(self.released.saturating_add(room))
     }

@@ -367,6 +367,12 @@ impl Editor {
         self.courses[direction.index()].ahead = octets.map_or(u64::MAX, |octets| octets as u64);
     }
 
+    /// Lets a side send so much beyond what was let go of it, in octets, while something is kept back, whatever the window of
+    /// the receiver is; no more than three quarters of [`EditLimits::held`], and by default 128 KiB.
+    pub fn allow_ahead(&mut self, direction: Direction, octets: usize) {
+        self.courses[direction.index()].at_least = octets as u64;
+    }
+
     /// Whether a direction has ended: its sender has said all that it has to say.
     pub fn has_ended(&self, direction: Direction) -> bool {
         self.courses[direction.index()].finished

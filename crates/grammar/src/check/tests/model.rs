@@ -91,6 +91,7 @@ fn protocol(rules: Vec<Rule>, mut states: Vec<State>, span: Span) -> Protocol {
         refusal: None,
         writable: Vec::new(),
         canonical: Vec::new(),
+        follows: Vec::new(),
     };
     let start = (!states.is_empty()).then_some(StateId(0));
     states.extend(["fail", "finish"].map(|name| state(name, [Expect::Nothing, Expect::Nothing], Vec::new(), span)));
