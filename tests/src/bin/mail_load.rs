@@ -2,16 +2,18 @@
 //! survival need: one large mail whose stalls are measured, and a flood of datagrams.
 //!
 //!     mail_load sink ADDRESS:PORT
-//!     mail_load send ADDRESS:PORT CLIENTS SECONDS OCTETS
+//!     mail_load send ADDRESS:PORT CLIENTS SECONDS OCTETS MAILS
 //!     mail_load deliver ADDRESS:PORT FILE SECONDS
 //!     mail_load flood ADDRESS:PORT SECONDS PACKETS
+//!
+//! MAILS is how many a connection brings, one after the other.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "usage: mail_load sink ADDRESS:PORT | mail_load send ADDRESS:PORT CLIENTS SECONDS OCTETS | \
+const USAGE: &str = "usage: mail_load sink ADDRESS:PORT | mail_load send ADDRESS:PORT CLIENTS SECONDS OCTETS MAILS | \
                      mail_load deliver ADDRESS:PORT FILE SECONDS | mail_load flood ADDRESS:PORT SECONDS PACKETS";
 
 /// The send buffer of a delivery, in octets: small, so that what was written is soon what was acknowledged.
@@ -25,10 +27,15 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["sink", place] => sink(place),
-        ["send", place, clients, seconds, octets] => match (clients.parse(), seconds.parse(), octets.parse()) {
-            (Ok(clients), Ok(seconds), Ok(octets)) => send(place, clients, Duration::from_secs(seconds), octets),
-            _ => Err(std::io::Error::other(USAGE)),
-        },
+        ["send", place, numbers @ ..] => {
+            let numbers: Result<Vec<usize>, _> = numbers.iter().map(|number| number.parse()).collect();
+            match numbers.as_deref() {
+                Ok([clients, seconds, octets, mails]) => {
+                    send(place, *clients, Duration::from_secs(*seconds as u64), *octets, *mails)
+                }
+                _ => Err(std::io::Error::other(USAGE)),
+            }
+        }
         ["deliver", place, file, seconds] => match seconds.parse() {
             Ok(seconds) => deliver(place, file, Duration::from_secs(seconds)),
             Err(_) => Err(std::io::Error::other(USAGE)),
@@ -87,8 +94,8 @@ fn serve(stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Each client sends one mail a connection, as fast as it is answered, until the time is over.
-fn send(place: &str, clients: usize, time: Duration, octets: usize) -> std::io::Result<()> {
+/// Each client sends so many mails a connection, as fast as they are answered, until the time is over.
+fn send(place: &str, clients: usize, time: Duration, octets: usize, mails: usize) -> std::io::Result<()> {
     let line = "a line of a mail of some length, as they are written by people and programs\r\n";
     let body = format!("Subject: load\r\n\r\n{}.\r\n", line.repeat(octets / line.len()));
     let end = Instant::now() + time;
@@ -99,13 +106,10 @@ fn send(place: &str, clients: usize, time: Duration, octets: usize) -> std::io::
                 scope.spawn(|| {
                     let mut times = Vec::new();
                     while Instant::now() < end {
-                        let one = Instant::now();
-                        if let Err(error) = mail(place, &body) {
-                            eprintln!("a mail failed: {error}");
+                        if let Err(error) = connection(place, &body, mails, &mut times) {
+                            eprintln!("a connection failed: {error}");
                             std::thread::sleep(Duration::from_millis(10));
-                            continue;
                         }
-                        times.push(one.elapsed());
                     }
                     times
                 })
@@ -119,8 +123,8 @@ fn send(place: &str, clients: usize, time: Duration, octets: usize) -> std::io::
     let at = |part: usize| all.get(all.len().saturating_sub(1) * part / 100).copied().unwrap_or_default();
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     println!(
-        "{:.0} mails/s, p50 {:.2} ms, p99 {:.2} ms",
-        all.len() as f64 / seconds,
+        "{} mails in {seconds:.3} s, p50 {:.3} ms, p99 {:.3} ms",
+        all.len(),
         milliseconds(at(50)),
         milliseconds(at(99))
     );
@@ -203,22 +207,30 @@ fn flood(place: &str, time: Duration, rate: u32) -> std::io::Result<()> {
     Ok(())
 }
 
-fn mail(place: &str, body: &str) -> std::io::Result<()> {
+/// Brings mails over one connection and notes how long each took; the first with the beginning of the connection, the last
+/// with its end.
+fn connection(place: &str, body: &str, mails: usize, times: &mut Vec<Duration>) -> std::io::Result<()> {
+    let mut began = Instant::now();
     let mut stream = TcpStream::connect(place)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut input = BufReader::new(stream.try_clone()?);
     expect(&mut input, "220")?;
-    for (said, code) in [
-        ("EHLO load.example\r\n", "250"),
-        ("MAIL FROM:<a@load.example>\r\n", "250"),
-        ("RCPT TO:<b@sink.example>\r\n", "250"),
-        ("DATA\r\n", "354"),
-        (body, "250"),
-        ("QUIT\r\n", "221"),
-    ] {
+    let mut ask = |said: &str, code| {
         stream.write_all(said.as_bytes())?;
-        expect(&mut input, code)?;
+        expect(&mut input, code)
+    };
+    ask("EHLO load.example\r\n", "250")?;
+    for number in 1..=mails {
+        ask("MAIL FROM:<a@load.example>\r\n", "250")?;
+        ask("RCPT TO:<b@sink.example>\r\n", "250")?;
+        ask("DATA\r\n", "354")?;
+        ask(body, "250")?;
+        if number == mails {
+            ask("QUIT\r\n", "221")?;
+        }
+        times.push(began.elapsed());
+        began = Instant::now();
     }
     Ok(())
 }
