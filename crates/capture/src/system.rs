@@ -4,7 +4,7 @@
 
 use std::ffi::{CString, c_int};
 use std::io;
-use std::mem::{size_of, zeroed};
+use std::mem::{MaybeUninit, size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -119,15 +119,15 @@ pub(crate) fn receive_many(
     datagrams: &mut [Datagram],
 ) -> io::Result<usize> {
     const MOST: usize = limits::BATCH_PACKETS;
-    // SAFETY: all zeros are null pointers with lengths of zero.
-    let mut vectors: [libc::iovec; MOST] = unsafe { zeroed() };
-    // SAFETY: as above.
-    let mut headers: [libc::mmsghdr; MOST] = unsafe { zeroed() };
+    // Only what is used is written: to clear all of it would take as long as receiving a packet.
+    let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; MOST];
+    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; MOST];
     let mut count: libc::c_uint = 0;
     let places = buffer.chunks_exact_mut(stride.max(1)).take(datagrams.len());
     for ((vector, header), place) in vectors.iter_mut().zip(&mut headers).zip(places) {
-        vector.iov_base = place.as_mut_ptr().cast();
-        vector.iov_len = place.len();
+        let vector = vector.write(libc::iovec { iov_base: place.as_mut_ptr().cast(), iov_len: place.len() });
+        // SAFETY: all zeros are null pointers with lengths of zero.
+        let header = header.write(unsafe { zeroed() });
         header.msg_hdr.msg_iov = &raw mut *vector;
         header.msg_hdr.msg_iovlen = 1;
         count = count.saturating_add(1);
@@ -135,10 +135,13 @@ pub(crate) fn receive_many(
     // SAFETY: the first `count` headers point to vectors, and these to parts of `buffer` that do not overlap; all of them
     // outlive the call, and nothing else uses them during it.
     let received = unsafe {
-        libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT, std::ptr::null_mut())
+        let headers = headers.as_mut_ptr().cast();
+        libc::recvmmsg(socket.as_raw_fd(), headers, count, libc::MSG_DONTWAIT, std::ptr::null_mut())
     };
     let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
     for (datagram, header) in datagrams.iter_mut().zip(&headers).take(received) {
+        // SAFETY: the kernel tells of no more headers than it was given, the first `count`, which were written.
+        let header = unsafe { header.assume_init_ref() };
         datagram.length = usize::try_from(header.msg_len).unwrap_or_default().min(stride);
         datagram.cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
     }

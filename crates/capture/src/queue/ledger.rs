@@ -10,6 +10,9 @@ use crate::limits;
 #[derive(Debug)]
 pub(super) struct Ledger {
     number: u16,
+    /// The packet that was received last, if it waits: most get their verdict before the next is asked for.
+    newest: Option<u32>,
+    /// The others that wait.
     waiting: HashSet<u32, ahash::RandomState>,
     last: Option<u32>,
     pub(super) statistics: QueueStatistics,
@@ -19,6 +22,7 @@ impl Ledger {
     pub(super) fn new(number: u16) -> Self {
         Self {
             number,
+            newest: None,
             waiting: HashSet::default(),
             // The kernel counts the packets of a queue from 1, so that the first ones can be missed too.
             last: Some(0),
@@ -47,12 +51,12 @@ impl Ledger {
             }
         }
         self.last = Some(packet.id);
-        self.waiting.insert(packet.id);
+        self.waiting.extend(self.newest.replace(packet.id));
     }
 
     /// Tells whether a verdict can be given.
     pub(super) fn check(&self, id: PacketId, disposition: Disposition<'_>) -> Result<(), QueueError> {
-        if !self.waiting.contains(&id.0) {
+        if self.newest != Some(id.0) && !self.waiting.contains(&id.0) {
             return Err(QueueError::NotWaiting { number: self.number, id });
         }
         match disposition {
@@ -65,7 +69,11 @@ impl Ledger {
 
     /// Enters a verdict that was given.
     pub(super) fn judge(&mut self, id: PacketId, disposition: Disposition<'_>) {
-        self.waiting.remove(&id.0);
+        if self.newest == Some(id.0) {
+            self.newest = None;
+        } else {
+            self.waiting.remove(&id.0);
+        }
         add(
             match disposition {
                 Disposition::Accept { .. } => &mut self.statistics.accepted,
@@ -89,7 +97,7 @@ impl Ledger {
     }
 
     pub(super) fn outstanding(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len().saturating_add(usize::from(self.newest.is_some()))
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A netlink socket costs a system call for each packet and another for each verdict unless they are put together, and that
 //! is most of the work of an inline program. So packets are received as many as there are, and verdicts are collected until all
-//! of these have been handed out, which is never longer than the batch: nothing waits for a packet that may not come.
+//! of these have been handed out, which is never longer than the batch: nothing waits for a packet that may not come. Only when
+//! there is nothing to receive it waits with ppoll(2).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -206,6 +207,10 @@ impl PacketQueue for NetlinkQueue {
             self.flush()?;
             if self.waker.take() {
                 return Ok(Received::Woken);
+            }
+            // Under load there mostly is something, and asking first whether there is would be a system call more.
+            if !self.more && self.fill().map_err(failed)? > 0 {
+                continue;
             }
             if !self.more {
                 match system::wait(self.socket.as_fd(), self.waker.as_fd(), deadline).map_err(failed)? {
