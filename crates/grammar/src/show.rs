@@ -231,7 +231,7 @@ pub(crate) fn formula(it: &Formula, names: &Names<'_>) -> String {
             format!("{} in ({})", inner(value, 5), networks.join(", "))
         }
         Formula::Finds { position, text, needles: list, .. } => {
-            format!("{} {} {}", inner(text, 5), where_found(*position), needles(list))
+            format!("{} {} {}", inner(text, 5), where_found(*position), needles(list.texts()))
         }
         Formula::Matches { text, expression } => format!("{} matches /{}/", inner(text, 5), expression.as_str()),
         Formula::IsEmpty(part) => format!("{} is empty", inner(part, 5)),

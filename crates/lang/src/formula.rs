@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::needles::Needles;
 use crate::scheme::CaseValue;
 use crate::text_set::TextSet;
 use crate::value::{Truth, Value};
@@ -133,9 +134,7 @@ pub enum Formula {
         /// The text.
         text: Box<Formula>,
         /// What is looked for.
-        needles: Vec<Box<[u8]>>,
-        /// Whether letters are the same in either case.
-        fold: bool,
+        needles: Needles,
     },
     /// `A matches /re/`, anywhere in the text.
     Matches {
@@ -291,8 +290,8 @@ impl Formula {
                 Value::Address(address) => networks.iter().any(|network| in_network(*address, *network)),
                 _ => false,
             }),
-            Formula::Finds { position, text, needles, fold } => with_known(&text.value(host), |value| match value {
-                Value::Bytes(bytes) => needles.iter().any(|needle| finds(bytes, needle, *position, *fold)),
+            Formula::Finds { position, text, needles } => with_known(&text.value(host), |value| match value {
+                Value::Bytes(bytes) => needles.are_found(bytes, *position),
                 _ => false,
             }),
             Formula::Matches { text, expression } => with_known(&text.value(host), |value| match value {
@@ -463,7 +462,6 @@ fn map_bytes<'a>(value: Value<'a>, cut: impl Fn(&[u8]) -> &[u8]) -> Value<'a> {
 }
 
 fn compare(operator: Comparison, left: &Value<'_>, right: &Value<'_>, fold: bool) -> Truth {
-    use std::cmp::Ordering;
     if matches!(left, Value::Unknown) || matches!(right, Value::Unknown) {
         return Truth::Unknown;
     }
@@ -473,11 +471,8 @@ fn compare(operator: Comparison, left: &Value<'_>, right: &Value<'_>, fold: bool
         // A single bit is a number on the wire and may be compared with a truth value.
         (Value::Address(left), Value::Address(right)) => left.cmp(right),
         (Value::Bytes(left), Value::Bytes(right)) if fold => {
-            if left.eq_ignore_ascii_case(right) {
-                Ordering::Equal
-            } else {
-                left.to_ascii_lowercase().cmp(&right.to_ascii_lowercase())
-            }
+            let lowercase = |octet: &u8| octet.to_ascii_lowercase();
+            left.iter().map(lowercase).cmp(right.iter().map(lowercase))
         }
         (Value::Bytes(left), Value::Bytes(right)) => left.as_ref().cmp(right.as_ref()),
         // What is absent equals nothing; it does differ from everything that is there.
@@ -524,17 +519,6 @@ fn in_network(address: IpAddr, (network, prefix): (IpAddr, u8)) -> bool {
             shift >= 128 || (u128::from(address) >> shift) == (u128::from(network) >> shift)
         }
         _ => false,
-    }
-}
-
-fn finds(text: &[u8], needle: &[u8], position: Position, fold: bool) -> bool {
-    let same = |part: &[u8]| if fold { part.eq_ignore_ascii_case(needle) } else { part == needle };
-    match position {
-        Position::Start => text.get(..needle.len()).is_some_and(same),
-        Position::End => text.len().checked_sub(needle.len()).and_then(|start| text.get(start..)).is_some_and(same),
-        Position::Anywhere if needle.is_empty() => true,
-        Position::Anywhere if !fold => memchr::memmem::find(text, needle).is_some(),
-        Position::Anywhere => text.windows(needle.len()).any(same),
     }
 }
 

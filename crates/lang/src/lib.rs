@@ -11,6 +11,7 @@ mod direction;
 mod expression;
 mod formula;
 mod limits;
+mod needles;
 mod operators;
 mod parser;
 mod render;
@@ -33,6 +34,7 @@ pub use expression::{
 };
 pub use formula::{Arithmetic, Comparison, Formula, Host, Place, Position, Scope, decimal, is_in, trimmed};
 pub use limits::{MAX_DIAGNOSTICS, MAX_EXPRESSION_HEIGHT, MAX_NESTING, MAX_SOURCE_BYTES};
+pub use needles::Needles;
 pub use operators::is_keyword;
 pub use parser::{Comment, Leftovers, Parsed, Parser, Reported, Separation};
 pub use render::{render, render_all, render_json};

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use ahash::RandomState;
+
 /// Longest stem (`.example.com`) that is looked up, in octets: that of a domain (RFC 1035 section 2.3.4) and its dot.
 const MAX_STEM_BYTES: usize = 256;
 
@@ -24,9 +26,9 @@ const MAX_STEM_BYTES: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub struct TextSet {
     /// In lower case.
-    exact: HashSet<Box<[u8]>>,
+    exact: HashSet<Box<[u8]>, RandomState>,
     /// In lower case, from the dot on.
-    stems: HashSet<Box<[u8]>>,
+    stems: HashSet<Box<[u8]>, RandomState>,
     longest_exact: usize,
     longest_stem: usize,
 }
@@ -113,7 +115,19 @@ fn without_final_dot(text: &[u8]) -> &[u8] {
 
 /// Hands on the text in lower case, copied only if it is not.
 fn with_lowercase<T>(text: &[u8], then: impl FnOnce(&[u8]) -> T) -> T {
-    if text.iter().any(u8::is_ascii_uppercase) { then(&text.to_ascii_lowercase()) } else { then(text) }
+    if !text.iter().any(u8::is_ascii_uppercase) {
+        return then(text);
+    }
+    // Verbs, names and domains fit.
+    let mut room = [0; 64];
+    match room.get_mut(..text.len()) {
+        Some(copy) => {
+            copy.copy_from_slice(text);
+            copy.make_ascii_lowercase();
+            then(copy)
+        }
+        None => then(&text.to_ascii_lowercase()),
+    }
 }
 
 #[cfg(test)]

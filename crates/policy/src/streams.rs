@@ -76,8 +76,8 @@ impl StreamPatterns {
     /// more patterns than there can be, or if the stream is read in another way.
     pub(crate) fn take(&mut self, formula: &mut Formula) -> bool {
         let pattern = match formula {
-            Formula::Finds { position: Position::Anywhere, text, needles, fold } if reads_stream(text) => {
-                Pattern::Texts(needles.clone(), *fold)
+            Formula::Finds { position: Position::Anywhere, text, needles } if reads_stream(text) => {
+                Pattern::Texts(needles.texts().to_vec(), needles.fold())
             }
             Formula::Matches { text, expression } if reads_stream(text) => {
                 Pattern::Expression(expression.as_str().to_owned())

@@ -6,6 +6,7 @@ use crate::codes::Code;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Expression, ExpressionKind, Member, Quantifier, Set, Text, TextOperator};
 use crate::formula::{Comparison, Formula, Position};
+use crate::needles::Needles;
 use crate::scheme::{CaseValue, Type};
 use crate::source::Span;
 
@@ -215,10 +216,13 @@ impl Checker<'_> {
             Some(Quantifier::All) => Formula::And(
                 needles
                     .into_iter()
-                    .map(|needle| Formula::Finds { position, text: text.clone(), needles: vec![needle], fold })
+                    .map(|needle| {
+                        let needles = Needles::new(vec![needle], fold);
+                        Formula::Finds { position, text: text.clone(), needles }
+                    })
                     .collect(),
             ),
-            _ => Formula::Finds { position, text, needles, fold },
+            _ => Formula::Finds { position, text, needles: Needles::new(needles, fold) },
         };
         Some(decided(formula, &typed, None, facts))
     }
@@ -300,10 +304,10 @@ impl Checker<'_> {
                 return None;
             }
             [start @ .., b'*'] if stars == 1 => {
-                Formula::Finds { position: Position::Start, text, needles: vec![start.into()], fold }
+                Formula::Finds { position: Position::Start, text, needles: Needles::new(vec![start.into()], fold) }
             }
             [b'*', end @ ..] if stars == 1 => {
-                Formula::Finds { position: Position::End, text, needles: vec![end.into()], fold }
+                Formula::Finds { position: Position::End, text, needles: Needles::new(vec![end.into()], fold) }
             }
             bytes => {
                 let mut expression = String::from(if fold { "(?is)\\A" } else { "(?s)\\A" });
