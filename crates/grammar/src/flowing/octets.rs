@@ -6,24 +6,31 @@
 /// It is written so that the compiler makes vector instructions of it: most content is clean, and is looked at no closer.
 pub(super) fn is_clean(last: u8, text: &[u8]) -> bool {
     let Some(first) = text.first() else { return true };
-    let mut broken = (last == b'\r') != (*first == b'\n');
     let following = text.get(1..).unwrap_or_default();
-    let mut blocks = text.chunks_exact(64).zip(following.chunks_exact(64));
-    for (octets, nexts) in &mut blocks {
-        let mut odd = 0u8;
-        for (octet, next) in octets.iter().zip(nexts) {
-            odd |= u8::from(*octet == b'\r') ^ u8::from(*next == b'\n');
-            odd |= u8::from(*octet == 0);
+    let mut broken = (last == b'\r') != (*first == b'\n');
+    // What is odd is gathered by place, so that only at the end something has to be put together.
+    let mut odd = [0u8; LANES];
+    for (octets, nexts) in text.chunks_exact(LANES).zip(following.chunks_exact(LANES)) {
+        for ((odd, octet), next) in odd.iter_mut().zip(octets).zip(nexts) {
+            *odd |= (mask(*octet == b'\r') ^ mask(*next == b'\n')) | mask(*octet == 0);
         }
-        broken |= odd != 0;
     }
-    let done = (following.len() / 64) * 64;
+    broken |= odd.iter().any(|odd| *odd != 0);
+    let done = (following.len() / LANES) * LANES;
     let tail = text.get(done..).unwrap_or_default();
     for (octet, next) in tail.iter().zip(tail.get(1..).unwrap_or_default()) {
         broken |= (*octet == b'\r') != (*next == b'\n');
     }
     broken |= tail.contains(&0);
     !broken
+}
+
+/// Octets that are looked at together.
+const LANES: usize = 64;
+
+/// All bits set or none, as a vector instruction has its answer.
+fn mask(condition: bool) -> u8 {
+    0u8.wrapping_sub(u8::from(condition))
 }
 
 #[cfg(test)]

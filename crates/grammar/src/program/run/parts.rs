@@ -92,11 +92,11 @@ impl Stepper<'_> {
     pub(super) fn list_end(&mut self, slot: u16) -> u32 {
         if let Some(repeat) = self.run.repeats.pop() {
             let first = to_u32(self.run.slots.elements.len());
-            let elements = self.run.pending.split_off((repeat.mark as usize).min(self.run.pending.len()));
+            let Run { pending, pending_spans, slots, .. } = &mut *self.run;
+            let elements = pending.drain((repeat.mark as usize).min(pending.len())..);
             let count = to_u32(elements.len());
-            self.run.slots.elements.extend(elements);
-            let spans = self.run.pending_spans.split_off((repeat.mark as usize).min(self.run.pending_spans.len()));
-            self.run.slots.spans.extend(spans);
+            slots.elements.extend(elements);
+            slots.spans.extend(pending_spans.drain((repeat.mark as usize).min(pending_spans.len())..));
             self.set(slot, Slot::List { first, count });
         }
         match self.program.ops.get(self.run.pc as usize) {
