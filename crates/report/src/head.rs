@@ -67,7 +67,7 @@ impl<'a> Head<'a> {
     pub(crate) fn entries<M: SerializeMap>(&self, map: &mut M, event_type: &str) -> Result<(), M::Error> {
         map.serialize_entry("timestamp", &IsoTime(self.moment.time))?;
         if let Some(flow) = self.flow {
-            map.serialize_entry("flow_id", &flow.flow_id)?;
+            map.serialize_entry("flow_id", &flow.flow_id())?;
         }
         if self.moment.packet != 0 {
             map.serialize_entry("pcap_cnt", &self.moment.packet)?;
@@ -80,7 +80,7 @@ impl<'a> Head<'a> {
             ends.entries(map)?;
         }
         if let Some(flow) = self.flow {
-            map.serialize_entry("community_id", &flow.community_id)?;
+            map.serialize_entry("community_id", flow.community_id())?;
         }
         if let Some(file) = self.file {
             map.serialize_entry("pcap_filename", file)?;

@@ -1,5 +1,6 @@
 //! What flows and their events are called in records.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,18 +11,26 @@ use portcullis_stream::{FlowKey, Protocol};
 use portcullis_wire::Timestamp;
 use sha1::{Digest, Sha1};
 
-/// The names of a flow, made once for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The names of a flow, made once for it, when the first of its records needs them: of most flows no record is written where
+/// only alerts are.
+#[derive(Clone, Debug)]
 pub struct FlowIdentity {
     /// Who talks to whom.
     pub key: FlowKey,
     /// The time of its first packet.
     pub start: Timestamp,
-    /// The number in records, from 1 to 2^53 - 1: readers that take numbers for floating point keep it exact.
-    pub flow_id: u64,
-    /// The Community ID, under which other tools know the flow too.
-    pub community_id: String,
+    flow_id: OnceCell<u64>,
+    community_id: OnceCell<String>,
 }
+
+/// The names follow from the key and the time.
+impl PartialEq for FlowIdentity {
+    fn eq(&self, other: &FlowIdentity) -> bool {
+        (self.key, self.start) == (other.key, other.start)
+    }
+}
+
+impl Eq for FlowIdentity {}
 
 impl FlowIdentity {
     /// Names a flow that began at `start`.
@@ -29,7 +38,17 @@ impl FlowIdentity {
     /// The same flow of the same capture always has the same number, whatever else was read. Two flows have the same
     /// one with a probability of 2^-53.
     pub fn new(key: FlowKey, start: Timestamp) -> FlowIdentity {
-        FlowIdentity { key, start, flow_id: flow_id(&key, start), community_id: community_id(&key) }
+        FlowIdentity { key, start, flow_id: OnceCell::new(), community_id: OnceCell::new() }
+    }
+
+    /// The number in records, from 1 to 2^53 - 1: readers that take numbers for floating point keep it exact.
+    pub fn flow_id(&self) -> u64 {
+        *self.flow_id.get_or_init(|| flow_id(&self.key, self.start))
+    }
+
+    /// The Community ID, under which other tools know the flow too.
+    pub fn community_id(&self) -> &str {
+        self.community_id.get_or_init(|| community_id(&self.key))
     }
 
     /// Sender and receiver of a packet of a direction.
@@ -178,8 +197,8 @@ mod tests {
             FlowIdentity::new(key(Protocol::Tcp, "192.0.2.1:40001", "192.0.2.25:25"), start),
         ];
         for other in others {
-            assert_ne!(other.flow_id, identity.flow_id);
-            assert!((1..1 << 53).contains(&other.flow_id));
+            assert_ne!(other.flow_id(), identity.flow_id());
+            assert!((1..1 << 53).contains(&other.flow_id()));
         }
     }
 }

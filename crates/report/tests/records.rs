@@ -110,7 +110,7 @@ fn alert_line_with(outcome: Outcome, decided: &[Decision]) -> String {
         severity: Severity::Critical,
         text: "end of data that only some servers see",
         event: "smtp.ambiguous_end",
-        place: Some(EventIdentity { flow_id: flow.flow_id, direction: Direction::Up, offset: 57 }),
+        place: Some(EventIdentity { flow_id: flow.flow_id(), direction: Direction::Up, offset: 57 }),
         outcome,
         decided,
         mail: Some(&mail),

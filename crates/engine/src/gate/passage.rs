@@ -152,7 +152,10 @@ impl Engine {
                 if segment.flags.contains(TcpFlags::SYN) {
                     self.note_beginning(&normalised, &segment);
                 }
-                self.take_events(events, &packet, output);
+                // An acknowledgement mostly brings nothing.
+                if !events.is_empty() {
+                    self.take_events(events, &packet, output);
+                }
                 match normalised.flow {
                     Some(flow) => Passage::Segment { flow, ip, segment, normalised },
                     None => {

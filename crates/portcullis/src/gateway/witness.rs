@@ -38,7 +38,7 @@ impl Witness {
     /// Flows at the moment that are meant; all, if nothing is.
     fn live<'g>(&'g self, gate: &'g Gate, wanted: Option<&'g Wanted>) -> impl Iterator<Item = &'g Flow> {
         gate.engine().live_flows().filter(move |flow| {
-            let flow_id = || self.reporter.identity(flow.id).map_or(0, |identity| identity.flow_id);
+            let flow_id = || self.reporter.identity(flow.id).map_or(0, |identity| identity.flow_id());
             wanted.is_none_or(|wanted| wanted.is(&flow.key, flow_id))
         })
     }
@@ -109,7 +109,7 @@ impl Witness {
         if let Wish::Named(wanted) = &wish {
             let Witness { reporter, stories } = self;
             let live = gate.engine().live_flows().filter(|flow| {
-                let flow_id = || reporter.identity(flow.id).map_or(0, |identity| identity.flow_id);
+                let flow_id = || reporter.identity(flow.id).map_or(0, |identity| identity.flow_id());
                 wanted.is(&flow.key, flow_id)
             });
             for flow in live {
@@ -130,7 +130,7 @@ impl Witness {
     fn describe(&self, flow: &Flow) -> Value {
         json!({
             "flow": flow.key.to_string(),
-            "flow_id": self.reporter.identity(flow.id).map(|identity| identity.flow_id),
+            "flow_id": self.reporter.identity(flow.id).map(|identity| identity.flow_id()),
             "protocol": flow.protocol_name,
             "midstream": flow.midstream,
             "verdict": flow.verdict.name(),

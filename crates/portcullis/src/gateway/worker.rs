@@ -146,6 +146,8 @@ pub(crate) struct Worker {
     missed: u64,
     unsent: u64,
     send: Vec<Vec<u8>>,
+    /// When the last packet came, which is the same for all that were received together.
+    last: Timestamp,
 }
 
 impl Worker {
@@ -176,6 +178,7 @@ impl Worker {
             missed: 0,
             unsent: 0,
             send: Vec::new(),
+            last: Timestamp::MIN,
         }
     }
 
@@ -186,11 +189,17 @@ impl Worker {
         while !self.orders.stop.load(Ordering::Acquire) {
             self.pulse.beat();
             self.obey();
-            if let Err(error) = self.packet(tick) {
-                self.fail(&error);
-                return;
-            }
+            let more = match self.packet(tick) {
+                Ok(more) => more,
+                Err(error) => {
+                    self.fail(&error);
+                    return;
+                }
+            };
             self.inject();
+            if more {
+                continue;
+            }
             let now = Instant::now();
             if now >= tick {
                 tick = now + STEP;
@@ -208,8 +217,10 @@ impl Worker {
         self.finish();
     }
 
-    /// Takes one packet, if one comes before the deadline, and gives its verdict.
-    fn packet(&mut self, deadline: Instant) -> Result<(), QueueError> {
+    /// Takes one packet, if one comes before the deadline, and gives its verdict. Tells whether it came together with the one
+    /// before it, so that no time has passed that matters.
+    fn packet(&mut self, deadline: Instant) -> Result<bool, QueueError> {
+        let before = self.last;
         let (id, fate) = match self.queue.receive(Some(deadline))? {
             Received::Packet(packet) => {
                 let original_length = usize::try_from(packet.original_length).unwrap_or(usize::MAX);
@@ -221,6 +232,7 @@ impl Worker {
                     checksum_ready: packet.checksum_ready,
                     offloaded: packet.offloaded,
                 };
+                self.last = packet.time;
                 self.witness.reporter.packet(0, packet.time, packet.data.len(), packet.original_length);
                 let fate = self.gate.packet(&arriving, &mut self.witness, &mut self.send);
                 if let (Some(keeper), Some(flow)) = (&mut self.keeper, self.gate.last_flow()) {
@@ -228,7 +240,10 @@ impl Worker {
                 }
                 (packet.id, fate)
             }
-            Received::Deadline | Received::Woken => return self.look_for_missed(),
+            Received::Deadline | Received::Woken => {
+                self.look_for_missed()?;
+                return Ok(false);
+            }
         };
         self.done = self.done.saturating_add(1);
         self.follow_leads();
@@ -250,7 +265,8 @@ impl Worker {
             // What is sent in a side's name comes behind the packet that led to it.
             self.queue.flush()?;
         }
-        self.look_for_missed()
+        self.look_for_missed()?;
+        Ok(self.last == before)
     }
 
     fn look_for_missed(&mut self) -> Result<(), QueueError> {

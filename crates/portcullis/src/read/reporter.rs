@@ -330,7 +330,7 @@ impl Output for Reporter {
                 if let Some(leads) = leads {
                     leads.push(Lead::Found {
                         flow: flow.id,
-                        name: report.identity.flow_id,
+                        name: report.identity.flow_id(),
                         comment: format!("alert {} {severity}: {text}", rule.id),
                     });
                 }
@@ -341,7 +341,7 @@ impl Output for Reporter {
                     text,
                     event: &name,
                     place: Some(EventIdentity {
-                        flow_id: report.identity.flow_id,
+                        flow_id: report.identity.flow_id(),
                         direction: event.direction,
                         offset: event.offset,
                     }),
@@ -403,7 +403,7 @@ impl Output for Reporter {
             let told = text.map_or_else(String::new, |text| format!(": {text}"));
             leads.push(Lead::Found {
                 flow: flow.id,
-                name: report.identity.flow_id,
+                name: report.identity.flow_id(),
                 comment: format!("gate {}{told}", action.name()),
             });
         }

@@ -56,7 +56,7 @@ impl Story {
         let room = if self.octets < self.most { Room::Enough } else { Room::None };
         let Story { wanted, flows, octets, untold, .. } = self;
         let page = flows.entry(flow.id).or_insert_with(|| {
-            let flow_id = || FlowIdentity::new(flow.key, flow.start).flow_id;
+            let flow_id = || FlowIdentity::new(flow.key, flow.start).flow_id();
             let is_asked = wanted.as_ref().is_none_or(|wanted| wanted.is(&flow.key, flow_id));
             if is_asked && room == Room::None {
                 *untold = untold.saturating_add(1);

@@ -91,7 +91,7 @@ impl Page {
     /// The story of a flow, of at most so many octets, and a line.
     pub(crate) fn new(flow: &Flow, most: usize) -> Page {
         Page {
-            flow_id: FlowIdentity::new(flow.key, flow.start).flow_id,
+            flow_id: FlowIdentity::new(flow.key, flow.start).flow_id(),
             key: flow.key,
             start: flow.start,
             midstream: flow.midstream,
