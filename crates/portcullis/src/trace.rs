@@ -12,7 +12,7 @@
 
 mod capture;
 mod fields;
-mod page;
+pub(crate) mod page;
 pub(crate) mod tell;
 mod wanted;
 

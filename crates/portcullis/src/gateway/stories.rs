@@ -349,49 +349,11 @@ fn ends(packet: &PacketInfo<'_>) -> Option<(SocketAddr, SocketAddr)> {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_engine::Verdict;
-    use portcullis_stream::{Envelope, FlowTable, Limits, StreamEvents};
-    use portcullis_wire::{LinkType, TcpFlags, TcpPacket};
+    use portcullis_wire::{TcpFlags, TcpPacket};
 
     use super::*;
+    use crate::trace::page::tests::flows;
     use crate::trace::tell;
-
-    /// Flows from ports of 192.0.2.1.
-    fn flows(ports: std::ops::Range<u16>) -> Vec<Flow> {
-        let mut table = FlowTable::new(Limits::default(), None);
-        ports
-            .map(|port| {
-                let packet = TcpPacket {
-                    source: ([192, 0, 2, 1], port).into(),
-                    destination: ([192, 0, 2, 2], 25).into(),
-                    sequence: portcullis_wire::SequenceNumber(7),
-                    acknowledgement: portcullis_wire::SequenceNumber(0),
-                    flags: TcpFlags::SYN,
-                    window: 100,
-                    options: &[],
-                    payload: &[],
-                };
-                let octets = packet.build().unwrap();
-                let Network::Ip(ip) = decode(LinkType::RawIp, &octets).network else { panic!("IP") };
-                let Transport::Tcp(view) = ip.transport() else { panic!("TCP") };
-                let envelope = Envelope::new(Timestamp(0), 0, &ip);
-                let id = table.tcp(&envelope, &view, &mut StreamEvents::new()).unwrap();
-                let key = table.key(id).unwrap();
-                Flow {
-                    id,
-                    key,
-                    start: Timestamp(0),
-                    midstream: false,
-                    protocol: None,
-                    protocol_name: "smtp",
-                    generation: 0,
-                    verdict: Verdict::Accept,
-                    alerts: 0,
-                    edits: Vec::new(),
-                }
-            })
-            .collect()
-    }
 
     fn note(page: &mut Page, room: Room, text: &str) {
         let packet = PacketInfo::of_time(Timestamp(1));

@@ -307,7 +307,7 @@ impl std::fmt::Display for Behind {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use portcullis_engine::Verdict;
     use portcullis_stream::{Envelope, FlowTable, Limits, StreamEvents};
     use portcullis_wire::{LinkType, Network, TcpFlags, TcpPacket, Transport, decode};
@@ -316,33 +316,44 @@ pub(super) mod tests {
 
     /// A flow from 192.0.2.1:1000 to 192.0.2.2:25.
     pub(crate) fn flow() -> Flow {
-        let packet = TcpPacket {
-            source: ([192, 0, 2, 1], 1000).into(),
-            destination: ([192, 0, 2, 2], 25).into(),
-            sequence: portcullis_wire::SequenceNumber(7),
-            acknowledgement: portcullis_wire::SequenceNumber(0),
-            flags: TcpFlags::SYN,
-            window: 100,
-            options: &[],
-            payload: &[],
-        };
-        let octets = packet.build().unwrap();
-        let Network::Ip(ip) = decode(LinkType::RawIp, &octets).network else { panic!("IP") };
-        let Transport::Tcp(view) = ip.transport() else { panic!("TCP") };
+        flows(1000..1001).remove(0)
+    }
+
+    /// Flows from ports of 192.0.2.1 to 192.0.2.2:25.
+    pub(crate) fn flows(ports: std::ops::Range<u16>) -> Vec<Flow> {
         let mut table = FlowTable::new(Limits::default(), None);
-        let id = table.tcp(&Envelope::new(Timestamp(0), 0, &ip), &view, &mut StreamEvents::new()).unwrap();
-        Flow {
-            id,
-            key: table.key(id).unwrap(),
-            start: Timestamp(0),
-            midstream: false,
-            protocol: None,
-            protocol_name: "smtp",
-            generation: 0,
-            verdict: Verdict::Accept,
-            alerts: 0,
-            edits: Vec::new(),
-        }
+        ports
+            .map(|port| {
+                let packet = TcpPacket {
+                    source: ([192, 0, 2, 1], port).into(),
+                    destination: ([192, 0, 2, 2], 25).into(),
+                    sequence: portcullis_wire::SequenceNumber(7),
+                    acknowledgement: portcullis_wire::SequenceNumber(0),
+                    flags: TcpFlags::SYN,
+                    window: 100,
+                    options: &[],
+                    payload: &[],
+                };
+                let octets = packet.build().unwrap();
+                let Network::Ip(ip) = decode(LinkType::RawIp, &octets).network else { panic!("IP") };
+                let Transport::Tcp(view) = ip.transport() else { panic!("TCP") };
+                let envelope = Envelope::new(Timestamp(0), 0, &ip);
+                let id = table.tcp(&envelope, &view, &mut StreamEvents::new()).unwrap();
+                let key = table.key(id).unwrap();
+                Flow {
+                    id,
+                    key,
+                    start: Timestamp(0),
+                    midstream: false,
+                    protocol: None,
+                    protocol_name: "smtp",
+                    generation: 0,
+                    verdict: Verdict::Accept,
+                    alerts: 0,
+                    edits: Vec::new(),
+                }
+            })
+            .collect()
     }
 
     fn at(number: u64) -> PacketInfo<'static> {
